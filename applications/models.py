@@ -1,0 +1,97 @@
+"""Customers, their applications, and the keys applications sign in with."""
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+
+from minivoice.fields import PublicIdField, SecretField
+
+
+class Customer(models.Model):
+    """Who pays. Its money is in `billing`, its limits are here."""
+
+    class Status(models.TextChoices):
+        ACTIVE = "active"
+        SUSPENDED = "suspended"
+
+    class CallerIdPolicy(models.TextChoices):
+        OWN = "own", "own numbers and verified caller ids"
+        ANY = "any", "any number"
+
+    public_id = PublicIdField("cust")
+    name = models.CharField(max_length=100)
+    contact_email = models.EmailField(blank=True)
+    status = models.CharField(max_length=16, choices=Status.choices, default=Status.ACTIVE)
+    max_concurrent_calls = models.PositiveIntegerField(default=20, help_text="calls up at one time")
+    max_cps = models.PositiveIntegerField(
+        "max calls per second", default=5, help_text="calls accepted in any one second"
+    )
+    caller_id_policy = models.CharField(
+        max_length=8,
+        choices=CallerIdPolicy.choices,
+        default=CallerIdPolicy.OWN,
+        help_text="which numbers calls over platform trunks may show",
+    )
+    verified_caller_ids = ArrayField(models.CharField(max_length=16), default=list, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(status__in=["active", "suspended"]), name="customer_status_known"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Application(models.Model):
+    """A customer's program: where its instructions come from and where its events go."""
+
+    class Method(models.TextChoices):
+        GET = "GET"
+        POST = "POST"
+
+    public_id = PublicIdField("app")
+    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="applications")
+    name = models.CharField(max_length=100)
+    answer_url = models.CharField("answer URL", max_length=2048, blank=True)
+    answer_method = models.CharField(max_length=4, choices=Method.choices, default=Method.POST)
+    webhook_url = models.CharField("webhook URL", max_length=2048, blank=True)
+    webhook_secret = SecretField(blank=True)
+    webhook_events = ArrayField(models.CharField(max_length=32), default=list, blank=True)
+    is_active = models.BooleanField(default=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(answer_method__in=["GET", "POST"]), name="application_answer_method_known"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ApiKey(models.Model):
+    """A key of an application, kept as the SHA-256 of the text that was shown once."""
+
+    class Scope(models.TextChoices):
+        CALLS = "calls", "place and steer calls"
+        MANAGE = "manage", "manage applications, keys, trunks and numbers"
+
+    application = models.ForeignKey(Application, on_delete=models.PROTECT, related_name="keys")
+    prefix = models.CharField(max_length=16)
+    last_four = models.CharField(max_length=4)
+    digest = models.BinaryField(max_length=32, unique=True)
+    scopes = ArrayField(models.CharField(max_length=16, choices=Scope.choices), default=list)
+    issued_with = models.ForeignKey("self", on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        verbose_name = "API key"
+
+    def __str__(self) -> str:
+        return f"{self.prefix}…{self.last_four}"

@@ -1,0 +1,199 @@
+"""The only writer of money: balances, holds, days and entries.
+
+    hold ─▶ settle   the call was answered: its charge is posted, the rest of the hold is free again
+         └▶ release  it was not: the hold is free again
+
+Every function works inside the caller's transaction, so that money, status and event change together. Lock order:
+the customer's balance row first (`lock`), everything else after it.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from django.db import IntegrityError, connection
+
+from billing import rating
+from billing.models import Balance, Entry
+from minivoice import ids
+
+
+class DuplicateEntry(Exception):
+    """An entry with this key or reference is already posted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A customer's money at one moment, with its row locked."""
+
+    customer_id: int
+    posted: Decimal
+    held: Decimal
+    credit_limit: Decimal
+    day_cap: Decimal | None
+    charged_today: Decimal
+    currency: str
+
+    @property
+    def available(self) -> Decimal:
+        """What a new hold may take."""
+        return self.posted + self.credit_limit - self.held
+
+    @property
+    def spent_today(self) -> Decimal:
+        """What counts against the day cap: charged since midnight UTC, and held."""
+        return self.charged_today + self.held
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """How a call was charged: never more than was held for it; the rest is the platform's own loss."""
+
+    charge: rating.Charge
+    amount: Decimal
+    overrun: Decimal
+
+
+def lock(*, customer_id: int, now: datetime) -> Account:
+    """Lock the customer's balance row until the transaction ends; return it. Raise Balance.DoesNotExist."""
+    with connection.cursor() as cursor:
+        cursor.execute(_LOCK, [now.astimezone(UTC).date(), customer_id])
+        row = cursor.fetchone()
+    if row is None:
+        raise Balance.DoesNotExist
+    return Account(customer_id, *row)
+
+
+def hold(*, customer_id: int, key: str, amount: Decimal, funded_seconds: int, now: datetime) -> bool:
+    """Set `amount` aside for the call `key`; return False, changing nothing, when it is not available."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _HOLD,
+            {"customer": customer_id, "key": key, "amount": amount, "seconds": funded_seconds, "now": now},
+        )
+        return cursor.rowcount == 1
+
+
+def settle(*, key: str, price: rating.Price, milliseconds: int, now: datetime) -> Settlement | None:
+    """Close the hold of `key` and post the charge for `milliseconds` of talk at `price`.
+
+    Returns None, changing nothing, when the hold is closed already.
+    """
+    closed = _close(key, now)
+    if closed is None:
+        return None
+    customer_id, held = closed
+    charge = rating.charge(price, rating.whole_seconds(milliseconds))
+    amount = min(charge.amount, held)
+    if amount > 0:
+        _post(
+            customer_id=customer_id,
+            kind=Entry.Kind.CHARGE,
+            amount=-amount,
+            key=f"charge:{key}",
+            call_id=key,
+            now=now,
+        )
+        with connection.cursor() as cursor:
+            cursor.execute(_SPEND, [customer_id, now.astimezone(UTC).date(), amount])
+    return Settlement(charge, amount, charge.amount - amount)
+
+
+def release(*, key: str, now: datetime) -> bool:
+    """Close the hold of `key` without a charge; return False, changing nothing, when it is closed already."""
+    return _close(key, now) is not None
+
+
+def post(
+    *,
+    customer_id: int,
+    kind: Entry.Kind,
+    amount: Decimal,
+    key: str,
+    now: datetime,
+    reference: str = "",
+    staff_id: int | None = None,
+    note: str = "",
+) -> Entry:
+    """Add `amount` (signed) to a customer's balance as one entry; return it.
+
+    Raises DuplicateEntry, changing nothing, when `key` or the customer's `reference` is posted already.
+    """
+    lock(customer_id=customer_id, now=now)
+    return _post(
+        customer_id=customer_id,
+        kind=kind,
+        amount=amount,
+        key=key,
+        reference=reference,
+        staff_id=staff_id,
+        note=note,
+        now=now,
+    )
+
+
+def _post(*, customer_id: int, kind: Entry.Kind, amount: Decimal, key: str, now: datetime, **more: Any) -> Entry:
+    with connection.cursor() as cursor:
+        cursor.execute(_MOVE, {"customer": customer_id, "amount": amount})
+        (posted_after,) = cursor.fetchone()
+    entry = Entry(
+        public_id=ids.new("le", now),
+        customer_id=customer_id,
+        kind=kind,
+        amount=amount,
+        posted_after=posted_after,
+        key=key,
+        created_at=now,
+        **more,
+    )
+    try:
+        entry.save(force_insert=True)
+    except IntegrityError as error:
+        if "entry_reference_once" in str(error) or "billing_entry_key" in str(error):
+            raise DuplicateEntry(key) from error
+        raise
+    return entry
+
+
+def _close(key: str, now: datetime) -> tuple[int, Decimal] | None:
+    with connection.cursor() as cursor:
+        cursor.execute(_CLOSE, {"key": key, "now": now})
+        row: tuple[int, Decimal] | None = cursor.fetchone()
+    return row
+
+
+_LOCK = """
+SELECT posted, held, credit_limit, day_cap,
+       COALESCE((SELECT charged FROM billing_spendday AS spend
+                 WHERE spend.customer_id = balance.customer_id AND day = %s), 0),
+       currency
+FROM billing_balance AS balance WHERE customer_id = %s FOR UPDATE
+"""
+
+_HOLD = """
+WITH taken AS (
+    UPDATE billing_balance SET held = held + %(amount)s
+    WHERE customer_id = %(customer)s AND (posted + credit_limit - held >= %(amount)s OR %(amount)s = 0)
+    RETURNING customer_id
+)
+INSERT INTO billing_hold (key, customer_id, amount, funded_seconds, opened_at)
+SELECT %(key)s, customer_id, %(amount)s, %(seconds)s, %(now)s FROM taken
+"""
+
+_CLOSE = """
+WITH closed AS (
+    UPDATE billing_hold SET closed_at = %(now)s WHERE key = %(key)s AND closed_at IS NULL
+    RETURNING customer_id, amount
+)
+UPDATE billing_balance AS balance SET held = held - closed.amount FROM closed
+WHERE balance.customer_id = closed.customer_id
+RETURNING balance.customer_id, closed.amount
+"""
+
+_MOVE = "UPDATE billing_balance SET posted = posted + %(amount)s WHERE customer_id = %(customer)s RETURNING posted"
+
+_SPEND = """
+INSERT INTO billing_spendday (customer_id, day, charged) VALUES (%s, %s, %s)
+ON CONFLICT (customer_id, day) DO UPDATE SET charged = billing_spendday.charged + EXCLUDED.charged
+"""

@@ -1,0 +1,59 @@
+"""What seconds cost. Pure arithmetic in `Decimal`; floats never come here.
+
+d seconds of talk are billed as a + ceil(max(0, d - a) / b) * b for increments a/b, and nothing when d is 0.
+"""
+
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
+
+_SIX_PLACES = Decimal("0.000001")
+_MINUTE = Decimal(60)
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """The figures a call was promised: money per minute and at least, increments in whole seconds."""
+
+    per_minute: Decimal
+    connection_fee: Decimal
+    initial_increment: int
+    subsequent_increment: int
+    minimum_charge: Decimal
+
+    @property
+    def is_free(self) -> bool:
+        """Whether no length of talk costs anything."""
+        return not (self.per_minute or self.connection_fee or self.minimum_charge)
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What a call of `seconds` costs: `billed_seconds` of it, `amount` of money."""
+
+    seconds: int
+    billed_seconds: int
+    amount: Decimal
+
+
+def whole_seconds(milliseconds: int) -> int:
+    """Return the talk time that is rated: milliseconds rounded up to a whole second."""
+    return -(-max(0, milliseconds) // 1000)
+
+
+def billed_seconds(price: Price, seconds: int) -> int:
+    """Return the seconds that are billed for `seconds` of talk."""
+    if seconds <= 0:
+        return 0
+    beyond = max(0, seconds - price.initial_increment)
+    steps = -(-beyond // price.subsequent_increment)
+    return price.initial_increment + steps * price.subsequent_increment
+
+
+def charge(price: Price, seconds: int) -> Charge:
+    """Return the charge for `seconds` of talk, rounded once, half up, to six places."""
+    billed = billed_seconds(price, seconds)
+    if billed == 0:
+        return Charge(seconds, 0, Decimal(0))
+    exact = price.connection_fee + price.per_minute * billed / _MINUTE
+    rounded = exact.quantize(_SIX_PLACES, rounding=ROUND_HALF_UP)
+    return Charge(seconds, billed, max(rounded, price.minimum_charge))

@@ -1,0 +1,170 @@
+"""May this call be made? Facts read under the customer's lock, then checks in their documented order.
+
+Each check is a function from facts to a verdict: None, or the error that refuses. Nothing here keeps a counter: live
+calls and the last second's calls are rows, so nothing can leak or drift.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from django.conf import settings
+from django.db import connection
+
+from applications.models import Customer
+from billing import ledger, rates, rating
+from minivoice import clock, errors
+from telephony import routing
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that the checks look at."""
+
+    customer: Customer
+    caller_id: str
+    caller_id_is_own: bool
+    quote: rates.Quote | None
+    routes: Sequence[routing.Route]
+    account: ledger.Account
+    hold: Decimal
+    funded_seconds: int
+    live_calls: int
+    calls_in_last_second: int
+    accepted_at: datetime
+
+
+Check = Callable[[Facts], errors.ApiError | None]
+
+
+def read(*, customer: Customer, caller_id: str, to: str, max_duration_seconds: int, now: datetime) -> Facts:
+    """Lock the customer's balance and read the facts about a call from `caller_id` to `to`.
+
+    Needs a transaction: facts hold as long as the lock is kept. Counts are read in a statement after the lock, or
+    READ COMMITTED would show rows as they were before it was granted; the database's clock dates the call, for the
+    door's `now` may lie before calls that were accepted while this one waited.
+    """
+    quote = rates.quote(customer_id=customer.pk, number=to, now=now)
+    routes = routing.outbound_trunks(customer_id=customer.pk, number=to)
+    funded, amount = _hold(quote, max_duration_seconds)
+    account = ledger.lock(customer_id=customer.pk, now=now)
+    with connection.cursor() as cursor:
+        cursor.execute(_FACTS, {"customer": customer.pk, "caller_id": caller_id})
+        accepted_at, live_calls, calls_in_last_second, caller_id_is_own = cursor.fetchone()
+    return Facts(
+        customer=customer,
+        caller_id=caller_id,
+        caller_id_is_own=caller_id_is_own or caller_id in customer.verified_caller_ids,
+        quote=quote,
+        routes=routes,
+        account=account,
+        hold=amount,
+        funded_seconds=funded,
+        live_calls=live_calls,
+        calls_in_last_second=calls_in_last_second,
+        accepted_at=accepted_at,
+    )
+
+
+def refusal(facts: Facts) -> errors.ApiError | None:
+    """Return the first check's refusal, or None when the call may be made."""
+    return next((verdict for check in CHECKS if (verdict := check(facts))), None)
+
+
+def caller_id(facts: Facts) -> errors.ApiError | None:
+    """Calls over platform trunks show one of the customer's numbers, unless its policy allows any."""
+    if facts.customer.caller_id_policy == Customer.CallerIdPolicy.ANY or facts.caller_id_is_own:
+        return None
+    if facts.routes and facts.routes[0].is_own:
+        return None
+    return errors.CallerIdNotAllowed(param="from")
+
+
+def destination(facts: Facts) -> errors.ApiError | None:
+    """Blocked destinations are not called at any price."""
+    if facts.quote is not None and facts.quote.blocked:
+        return errors.DestinationBlocked(param="to")
+    return None
+
+
+def rate(facts: Facts) -> errors.ApiError | None:
+    """No rate, no call."""
+    return errors.RateNotFound() if facts.quote is None else None
+
+
+def trunk(facts: Facts) -> errors.ApiError | None:
+    """Some trunk must serve the destination."""
+    return None if facts.routes else errors.NoActiveTrunk()
+
+
+def day_cap(facts: Facts) -> errors.ApiError | None:
+    """What is charged and held today, this call included, stays within the customer's cap."""
+    cap = facts.account.day_cap
+    if cap is None or facts.account.spent_today + facts.hold <= cap:
+        return None
+    frees_up = (facts.accepted_at + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
+    return errors.SpendControlExceeded(
+        f"the daily spend cap of {cap.normalize():f} {facts.account.currency} is reached; it frees up at {clock.text(frees_up)}"
+    )
+
+
+def balance(facts: Facts) -> errors.ApiError | None:
+    """The hold must fit what is available."""
+    if facts.hold and facts.hold > facts.account.available:
+        return errors.InsufficientBalance()
+    return None
+
+
+def concurrency(facts: Facts) -> errors.ApiError | None:
+    """Calls up at one time, this one included, stay within the customer's limit."""
+    limit = facts.customer.max_concurrent_calls
+    if facts.live_calls < limit:
+        return None
+    return errors.ConcurrentCallLimitReached(
+        f"the limit of {limit} concurrent calls is reached: {facts.live_calls} are up", retry_after_seconds=5
+    )
+
+
+def calls_per_second(facts: Facts) -> errors.ApiError | None:
+    """Calls accepted in any one second, this one included, stay within the customer's limit."""
+    limit = facts.customer.max_cps
+    if facts.calls_in_last_second < limit:
+        return None
+    return errors.CpsLimitReached(
+        f"the limit of {limit} calls per second is reached: {facts.calls_in_last_second} in the last second",
+        retry_after_seconds=1,
+    )
+
+
+CHECKS: Sequence[Check] = (
+    caller_id,
+    destination,
+    rate,
+    trunk,
+    day_cap,
+    balance,
+    concurrency,
+    calls_per_second,
+)
+
+
+def _hold(quote: rates.Quote | None, max_duration_seconds: int) -> tuple[int, Decimal]:
+    """Return the seconds the first hold pays for and its amount; a free call is funded to its end at once."""
+    if quote is None:
+        return 0, Decimal(0)
+    wanted = max_duration_seconds if quote.price.is_free else settings.HOLD_SECONDS
+    funded = rating.billed_seconds(quote.price, wanted)
+    return funded, rating.charge(quote.price, funded).amount
+
+
+_FACTS = """
+SELECT moment,
+       (SELECT count(*) FROM calls_call
+        WHERE customer_id = %(customer)s AND NOT (status IN ('canceled', 'completed', 'failed'))),
+       (SELECT count(*) FROM calls_call
+        WHERE customer_id = %(customer)s AND accepted_at > moment - interval '1 second'),
+       EXISTS (SELECT FROM telephony_number
+               WHERE customer_id = %(customer)s AND number_e164 = %(caller_id)s AND is_active)
+FROM (SELECT clock_timestamp() AS moment OFFSET 0) AS clock
+"""

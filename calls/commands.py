@@ -1,0 +1,215 @@
+"""What a customer asks of calls."""
+
+import threading
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cache
+from typing import Any
+from uuid import uuid4
+
+from django.conf import settings
+from django.db import IntegrityError, connection, models, transaction
+
+from applications.keys import Caller
+from billing import ledger
+from calls import admission, dialing, rendering
+from calls.models import Attempt, Call, CallEvent, Party, Reason, Status
+from minivoice import errors, ids, money, nudge
+from minivoice.crash import crashpoint
+from telephony import link
+from telephony.engines.facts import Answer
+from webhooks import outbox
+
+_QUEUE_TIME = timedelta(seconds=50)
+_waiting_places = threading.BoundedSemaphore(settings.WAITING_PLACES)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """A call as a customer orders it. `answer_url` '' means the application's; times in seconds."""
+
+    from_number: str
+    to_number: str
+    metadata: dict[str, Any]
+    answer_url: str
+    ring_seconds: int
+    max_duration_seconds: int
+
+
+def place(*, caller: Caller, order: Order, request_id: str, now: datetime) -> Call:
+    """Admit a call and commit it with its hold, its first attempt and its `call.created`; return it, queued.
+
+    Raises the ApiError of the first check that refuses, having changed nothing, and Unavailable when the engine's
+    link is down.
+    """
+    if not link.is_up(now=now):
+        raise errors.Unavailable("the telephone engine is not reachable, try again shortly", retry_after_seconds=5)
+    try:
+        call = _admit(caller, order, request_id, now)
+    except IntegrityError as error:
+        if "public_id" not in str(error):
+            raise
+        call = _admit(caller, order, request_id, now)  # two ids met in one microsecond: take others
+    crashpoint("call_committed")
+    return call
+
+
+def await_engine(call: Call) -> Call:
+    """Wake a dialler and wait a little for the engine's word on `call`; return it as it then is.
+
+    Waits at most ORIGINATE_WAIT_SECONDS, in one of the process's WAITING_PLACES, with no transaction open; the call
+    goes on by itself whatever comes of it. Raises OriginateFailed when the engine would take it on no trunk.
+    """
+    if not nudge.wake("calls.dial") or not _waiting_places.acquire(blocking=False):
+        return call
+    try:
+        word = nudge.wait(dialing.topic(call.public_id), settings.ORIGINATE_WAIT_SECONDS)
+    finally:
+        _waiting_places.release()
+    if word == Answer.REFUSED:
+        raise errors.OriginateFailed(extra={"call_id": call.public_id})
+    return find(call.application_id, call.public_id) if word else call
+
+
+def find(application_id: int, public_id: str) -> Call:
+    """Return an application's call. Raises Call.DoesNotExist for another's as for one that never was."""
+    calls = Call.objects.select_related("application", "customer", "trunk")
+    return calls.get(application_id=application_id, public_id=public_id)
+
+
+def hang_up(*, call: Call, now: datetime) -> Call:
+    """End a live call by the customer's wish, or cancel one not yet answered; return it as it then is.
+
+    A call that has ended stays as it is.
+    """
+    reason = Reason.HANGUP if call.status == Status.IN_PROGRESS else Reason.CANCELED
+    dialing.hang_up(call=call, reason=reason, by=Party.API, now=now)
+    return find(call.application_id, call.public_id)
+
+
+def _admit(caller: Caller, order: Order, request_id: str, now: datetime) -> Call:
+    with transaction.atomic():
+        facts = admission.read(
+            customer=caller.customer,
+            caller_id=order.from_number,
+            to=order.to_number,
+            max_duration_seconds=order.max_duration_seconds,
+            now=now,
+        )
+        crashpoint("admission_read")
+        refusal = admission.refusal(facts)
+        if refusal is not None:
+            raise refusal
+        call = _compose(caller, order, facts, request_id)
+        held = ledger.hold(
+            customer_id=call.customer_id,
+            key=call.public_id,
+            amount=facts.hold,
+            funded_seconds=facts.funded_seconds,
+            now=facts.accepted_at,
+        )
+        if not held:
+            raise errors.InsufficientBalance
+        crashpoint("hold_taken")
+        _insert(call, facts)
+        crashpoint("call_written")
+        _publish_created(call, facts.accepted_at)
+        crashpoint("admission_before_commit")
+    return call
+
+
+def _compose(caller: Caller, order: Order, facts: admission.Facts, request_id: str) -> Call:
+    quote = facts.quote
+    if quote is None:
+        raise errors.RateNotFound
+    return Call(
+        public_id=ids.new("call", facts.accepted_at),
+        customer=caller.customer,
+        application=caller.application,
+        from_number=order.from_number,
+        to_number=order.to_number,
+        metadata=order.metadata,
+        answer_url=order.answer_url or caller.application.answer_url,
+        ring_seconds=order.ring_seconds,
+        max_duration_seconds=order.max_duration_seconds,
+        request_id=request_id,
+        accepted_at=facts.accepted_at,
+        deadline_at=facts.accepted_at + _QUEUE_TIME,
+        rate_version_id=quote.version_id,
+        rate_prefix=quote.prefix,
+        price_per_minute=quote.price.per_minute,
+        connection_fee=quote.price.connection_fee,
+        initial_increment=quote.price.initial_increment,
+        subsequent_increment=quote.price.subsequent_increment,
+        minimum_charge=quote.price.minimum_charge,
+        currency=quote.currency,
+        funded_seconds=facts.funded_seconds,
+        events=1,
+    )
+
+
+def _publish_created(call: Call, now: datetime) -> None:
+    outbox.publish(
+        application=call.application,
+        event="call.created",
+        call=rendering.webhook(call),
+        call_id=call.public_id,
+        sequence=1,
+        data={},
+        now=now,
+    )
+
+
+def _insert(call: Call, facts: admission.Facts) -> None:
+    """Insert the call, its first attempt and its first line in one statement: the hottest write there is."""
+    at = facts.accepted_at
+    attempt = Attempt(
+        number=1, trunk_id=facts.routes[0].trunk_id, channel_id=uuid4(), state=Attempt.State.DUE, due_at=at
+    )
+    line = CallEvent(at=at, kind="accepted", data=_line(call, facts))
+    values = [*_values(call), *_values(attempt), *_values(line)]
+    with connection.cursor() as cursor:
+        cursor.execute(_insert_sql(), values)
+        (call.pk,) = cursor.fetchone()
+
+
+def _line(call: Call, facts: admission.Facts) -> dict[str, Any]:
+    return {
+        "request_id": call.request_id,
+        "hold": money.text(facts.hold),
+        "funded_seconds": facts.funded_seconds,
+        "available": money.text(facts.account.available),
+        "rate": {
+            "prefix": call.rate_prefix,
+            "description": facts.quote.description if facts.quote else "",
+            "price_per_minute": money.text(call.price_per_minute),
+            "increments": f"{call.initial_increment}/{call.subsequent_increment}",
+        },
+        "live_calls": facts.live_calls,
+    }
+
+
+def _values(row: models.Model) -> list[Any]:
+    return [field.get_db_prep_save(getattr(row, field.attname), connection) for field in _columns(type(row))]
+
+
+@cache
+def _columns(model: type[models.Model]) -> list[Any]:
+    """The columns that an insert names: all but the key, and but the call a new row is joined to."""
+    return [field for field in model._meta.concrete_fields if not field.primary_key and field.name != "call"]
+
+
+@cache
+def _insert_sql() -> str:
+    def names(model: type[models.Model]) -> str:
+        return ", ".join(connection.ops.quote_name(field.column) for field in _columns(model))
+
+    def places(model: type[models.Model]) -> str:
+        return ", ".join("%s" for _ in _columns(model))
+
+    return f"""
+    WITH call AS (INSERT INTO calls_call ({names(Call)}) VALUES ({places(Call)}) RETURNING id),
+    attempt AS (INSERT INTO calls_attempt (call_id, {names(Attempt)}) SELECT id, {places(Attempt)} FROM call),
+    line AS (INSERT INTO calls_callevent (call_id, {names(CallEvent)}) SELECT id, {places(CallEvent)} FROM call)
+    SELECT id FROM call
+    """  # noqa: S608  names of our own columns

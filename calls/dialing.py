@@ -1,0 +1,108 @@
+"""What we do to the engine: dial due attempts, hang up channels. Network here is always outside transactions."""
+
+import logging
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from django.db import connection
+
+from calls import lifecycle
+from calls.models import Attempt, Call, Party, Reason
+from minivoice import clock, logs, nudge
+from minivoice.crash import crashpoint
+from telephony import link
+from telephony.engines.facts import Answer, EngineError
+
+logger = logging.getLogger(__name__)
+
+CONTEXT = "minivoice-out"
+
+
+class Claim(NamedTuple):
+    """An attempt that is ours alone to ask the engine for, once."""
+
+    attempt_id: int
+    channel_id: UUID
+    call_id: int
+    customer_id: int
+    gateway_name: str
+
+
+def drain(*, due_before: datetime | None = None) -> int:
+    """Dial every attempt that is due (before a moment), one after the other; return how many.
+
+    Safe to run anywhere at any time, side by side too: a claim is committed before the engine hears of it.
+    """
+    count = 0
+    while claim := _claim(due_before or clock.now(), clock.now()):
+        crashpoint("attempt_claimed")
+        _dial(claim)
+        count += 1
+    return count
+
+
+def hang_up(*, call: Call, reason: Reason, by: Party, now: datetime) -> None:
+    """Have `call` end for `reason`: note it, then tell the engine, which may be away: the sweep asks again."""
+    channel_id = lifecycle.intend(call_id=call.pk, customer_id=call.customer_id, reason=reason, by=by, now=now)
+    if channel_id is None:
+        return
+    try:
+        link.adapter().hang_up(str(channel_id))
+    except EngineError as error:
+        logger.warning("hanging up %s failed, the sweep will ask again: %s", call.public_id, error)
+
+
+def topic(public_id: str) -> str:
+    """Return where the engine's word about a new call is told to the request that waits for it."""
+    return f"dial:{public_id}"
+
+
+def _claim(due_before: datetime, now: datetime) -> Claim | None:
+    with connection.cursor() as cursor:
+        cursor.execute(_CLAIM, {"due_before": due_before, "now": now})
+        row = cursor.fetchone()
+    return Claim(*row) if row else None
+
+
+def _dial(claim: Claim) -> None:
+    call = Call.objects.get(pk=claim.call_id)
+    logs.call_id.set(call.public_id)
+    answer = link.adapter().originate(
+        channel_id=str(claim.channel_id),
+        endpoint=f"PJSIP/{call.to_number}@{claim.gateway_name}",
+        caller_id=call.from_number,
+        context=CONTEXT,
+        variables={"TIMER_SECONDS": str(call.timer_seconds)},
+        setup_seconds=int(lifecycle.SETUP_TIME.total_seconds()) + call.ring_seconds,
+    )
+    crashpoint("engine_answered")
+    _note(claim, call.public_id, answer)
+
+
+def _note(claim: Claim, public_id: str, answer: Answer) -> None:
+    """Write down what the engine said, and tell the request that waits."""
+    now = clock.now()
+    if answer is Answer.UNCLEAR:
+        Attempt.objects.filter(pk=claim.attempt_id, state=Attempt.State.CLAIMED).update(state=Attempt.State.UNCLEAR)
+        return
+    if answer is Answer.REFUSED:
+        goes_on = lifecycle.refused(attempt_id=claim.attempt_id, customer_id=claim.customer_id, now=now)
+        if not goes_on:
+            nudge.tell(topic(public_id), answer)
+        return
+    call = lifecycle.taken(attempt_id=claim.attempt_id, now=now)
+    nudge.tell(topic(public_id), answer)
+    if call.intent:
+        hang_up(call=call, reason=Reason(call.intent), by=Party(call.intent_by), now=now)
+
+
+_CLAIM = """
+UPDATE calls_attempt AS attempt SET state = 'claimed', claimed_at = %(now)s
+FROM calls_call AS call, telephony_trunk AS trunk
+WHERE attempt.id = (
+    SELECT id FROM calls_attempt WHERE state = 'due' AND due_at <= %(due_before)s
+    ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED
+) AND call.id = attempt.call_id AND trunk.id = attempt.trunk_id
+RETURNING attempt.id, attempt.channel_id, call.id, call.customer_id, trunk.gateway_name
+"""

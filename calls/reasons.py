@@ -1,0 +1,87 @@
+"""Why a channel ended. In this order: what we ourselves asked for, the SIP code, the Q.850 cause, the far end."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from calls.models import Call, Party, Reason
+from telephony.engines.facts import Fact
+
+# Refusals that prove that no phone rang: the next trunk may try. A refusal without a SIP code is a transport failure.
+NEXT_TRUNK = frozenset({None, 401, 403, 407, 408, 480, 488, 500, 502, 503, 504})
+
+_TIMER_SLACK_MILLISECONDS = 500
+
+_SIP: Mapping[int, Reason] = {
+    486: Reason.BUSY,
+    600: Reason.BUSY,
+    603: Reason.REJECTED,
+    607: Reason.REJECTED,
+    404: Reason.INVALID_NUMBER,
+    410: Reason.INVALID_NUMBER,
+    484: Reason.INVALID_NUMBER,
+    604: Reason.INVALID_NUMBER,
+    401: Reason.TRUNK_FAILED,
+    403: Reason.TRUNK_FAILED,
+    407: Reason.TRUNK_FAILED,
+    488: Reason.TRUNK_FAILED,
+}
+
+# ITU-T Q.850, for engines and refusals that carry no SIP code.
+_CAUSES: Mapping[int, Reason] = {
+    1: Reason.INVALID_NUMBER,
+    17: Reason.BUSY,
+    18: Reason.NO_ANSWER,
+    19: Reason.NO_ANSWER,
+    21: Reason.REJECTED,
+    22: Reason.INVALID_NUMBER,
+    28: Reason.INVALID_NUMBER,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a call ended: why, by whom ('' when nobody in particular), with which SIP code, at which moment."""
+
+    reason: Reason
+    at: datetime
+    by: Party | None = None
+    sip_code: int | None = None
+
+
+def explain(call: Call, fact: Fact) -> Ending:
+    """Return how `call` ended, from the engine's word that its channel did."""
+    if call.answered_at is not None:
+        return _answered(call, fact)
+    sip_code = fact.sip_code
+    if call.intent:
+        return Ending(Reason(call.intent), fact.at, Party(call.intent_by), sip_code)
+    if sip_code in {408, 480}:
+        return Ending(_silence(call), fact.at, sip_code=sip_code)
+    if sip_code is not None and sip_code >= 300:  # noqa: PLR2004  below lies no refusal
+        return Ending(_refusal(sip_code), fact.at, sip_code=sip_code)
+    reason = _CAUSES.get(fact.cause or 0, Reason.TRUNK_FAILED)
+    return Ending(_silence(call) if reason == Reason.NO_ANSWER else reason, fact.at)
+
+
+def _answered(call: Call, fact: Fact) -> Ending:
+    if call.intent:
+        return Ending(Reason(call.intent), fact.at, Party(call.intent_by))
+    if call.talk_milliseconds(fact.at) >= call.timer_seconds * 1000 - _TIMER_SLACK_MILLISECONDS:
+        return Ending(timer_reason(call), fact.at, Party.SYSTEM)
+    return Ending(Reason.HANGUP, fact.at, Party.CALLEE)
+
+
+def timer_reason(call: Call) -> Reason:
+    """Return why the engine's timer ends `call`: its longest time, or its money."""
+    return Reason.MAX_DURATION if call.timer_seconds == call.max_duration_seconds else Reason.OUT_OF_FUNDS
+
+
+def _silence(call: Call) -> Reason:
+    return Reason.UNREACHABLE if call.ringing_at is None else Reason.NO_ANSWER
+
+
+def _refusal(sip_code: int) -> Reason:
+    if 500 <= sip_code <= 599:  # noqa: PLR2004  the class of server failures
+        return Reason.TRUNK_FAILED
+    return _SIP.get(sip_code, Reason.REJECTED)

@@ -1,0 +1,84 @@
+"""A call as JSON: what the API answers, and what webhooks and answer URLs are told."""
+
+from typing import Any
+
+from calls.models import Call
+from minivoice import money
+from minivoice.clock import text
+
+
+def call(row: Call) -> dict[str, Any]:
+    """Return the call object of the API."""
+    return {
+        "id": row.public_id,
+        "status": row.status,
+        "direction": row.direction,
+        "from": row.from_number,
+        "to": row.to_number,
+        "application_id": row.application.public_id,
+        "customer_id": row.customer.public_id,
+        "provider_call_id": str(row.provider_call_id) if row.provider_call_id else None,
+        "answer_url": row.answer_url or None,
+        "metadata": row.metadata,
+        "created_at": text(row.accepted_at),
+        "route_mode": "webhook",
+        "routing_target": row.application.public_id,
+        "dialing_at": text(row.dialing_at),
+        "ringing_at": text(row.ringing_at),
+        "answered_at": text(row.answered_at),
+        "ended_at": text(row.ended_at),
+        "trunk_id": row.trunk.public_id if row.trunk else None,
+        **outcome(row),
+    }
+
+
+def webhook(row: Call) -> dict[str, Any]:
+    """Return the call object of a webhook."""
+    return {
+        "id": row.public_id,
+        "customer_id": row.customer.public_id,
+        "application_id": row.application.public_id,
+        "provider_call_id": str(row.provider_call_id) if row.provider_call_id else None,
+        "status": row.status,
+        "direction": row.direction,
+        "from": row.from_number,
+        "to": row.to_number,
+        "route_mode": "webhook",
+        "routing_target": row.application.public_id,
+        "metadata": row.metadata,
+        "created_at": text(row.accepted_at),
+        "dialing_at": text(row.dialing_at),
+        "ringing_at": text(row.ringing_at),
+        "answered_at": text(row.answered_at),
+        "ended_at": text(row.ended_at),
+        "end_reason": row.end_reason or None,
+    }
+
+
+def outcome(row: Call) -> dict[str, Any]:
+    """Return how a call ended and what it cost; all null while it is live."""
+    return {
+        "duration_seconds": row.duration_seconds,
+        "billable_seconds": row.billable_seconds,
+        "cost_amount": None if row.cost_amount is None else money.text(row.cost_amount),
+        "cost_currency": row.currency if row.is_final else None,
+        "end_reason": row.end_reason or None,
+        "hangup_by": row.hangup_by or None,
+        "sip_code": row.sip_code,
+    }
+
+
+def context(row: Call, *, reason: str) -> dict[str, Any]:
+    """Return what an answer URL is told; `reason` says why it is asked."""
+    return {
+        "call_id": row.public_id,
+        "customer_id": row.customer.public_id,
+        "application_id": row.application.public_id,
+        "direction": row.direction,
+        "from": row.from_number,
+        "to": row.to_number,
+        "status": row.status,
+        "reason": reason,
+        "metadata": row.metadata,
+        "variables": {},
+    }

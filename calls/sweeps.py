@@ -1,0 +1,96 @@
+"""What makes sure of what nudges and events only make fast: overdue calls, and the engine's own list of channels.
+
+"The engine is unreachable" is never "the calls have ended": only a listing that lacks a channel, twice, ends its call.
+"""
+
+import logging
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from calls import dialing, lifecycle, reasons
+from calls.models import LIVE, Attempt, Call, Party, Reason, Status
+from telephony import link
+from telephony.engines.facts import Channel, Fact, Kind
+
+logger = logging.getLogger(__name__)
+
+_CLAIM_GRACE = timedelta(seconds=10)  # an originate takes three seconds at most
+_MISSED_FOR = timedelta(seconds=5)
+_BATCH = 200
+
+
+def overdue(*, now: datetime) -> int:
+    """End every call that has not moved on by its deadline; return how many were found."""
+    calls = list(Call.objects.filter(LIVE, deadline_at__lte=now).order_by("deadline_at")[:_BATCH])
+    for call in calls:
+        reason = Reason(call.intent) if call.intent else _REASONS[Status(call.status)](call)
+        logger.info("%s is overdue in status %s", call.public_id, call.status)
+        dialing.hang_up(call=call, reason=reason, by=Party(call.intent_by or Party.SYSTEM), now=now)
+    return len(calls)
+
+
+def reconcile(*, now: datetime) -> list[Fact]:
+    """Compare the engine's channels with ours and repair; return facts that went unheard, for the switchboard.
+
+    Raises EngineUnreachable, having changed nothing, when there is no list.
+    """
+    channels = {channel.id: channel for channel in link.adapter().channels()}
+    attempts = list(
+        Attempt.objects.exclude(state__in=[Attempt.State.DUE, Attempt.State.ENDED]).select_related("call")
+    )
+    present = [attempt for attempt in attempts if str(attempt.channel_id) in channels]
+    _prove(present, now)
+    for attempt in attempts:
+        if str(attempt.channel_id) not in channels:
+            _missing(attempt, now)
+    _hang_up_strangers(set(channels) - {str(attempt.channel_id) for attempt in attempts})
+    return [
+        fact for attempt in present for fact in _unheard(attempt, channels[str(attempt.channel_id)], now)
+    ]
+
+
+_REASONS = {
+    Status.QUEUED: lambda call: Reason.EXPIRED,
+    Status.DIALING: lambda call: Reason.UNREACHABLE,
+    Status.RINGING: lambda call: Reason.NO_ANSWER,
+    Status.IN_PROGRESS: reasons.timer_reason,
+}
+
+
+def _prove(attempts: Iterable[Attempt], now: datetime) -> None:
+    """Note that these channels were alive now: should their end be missed, they are billed to here."""
+    Attempt.objects.filter(pk__in=[row.pk for row in attempts if row.missed_at]).update(missed_at=None)
+    answered = [row.call_id for row in attempts if row.call.answered_at]
+    Call.objects.filter(pk__in=answered, proven_at__lt=now).update(proven_at=now)
+
+
+def _missing(attempt: Attempt, now: datetime) -> None:
+    if attempt.claimed_at is None or now - attempt.claimed_at < _CLAIM_GRACE:
+        return
+    if attempt.missed_at is None:
+        Attempt.objects.filter(pk=attempt.pk).update(missed_at=now)
+    elif now - attempt.missed_at >= _MISSED_FOR:
+        logger.warning("channel %s ended unseen", attempt.channel_id)
+        lifecycle.lost(attempt_id=attempt.pk, customer_id=attempt.call.customer_id, now=now)
+
+
+def _unheard(attempt: Attempt, channel: Channel, now: datetime) -> list[Fact]:
+    """Return the facts that the list proves and the call does not know."""
+    facts = []
+    if channel.state == "Up" and attempt.call.answered_at is None:
+        facts.append(Fact(kind=Kind.ANSWERED, channel_id=channel.id, at=now))
+    elif channel.state == "Ringing" and attempt.call.ringing_at is None:
+        facts.append(Fact(kind=Kind.RINGING, channel_id=channel.id, at=now))
+    elif attempt.state != Attempt.State.TAKEN:
+        lifecycle.taken(attempt_id=attempt.pk, now=now)
+    if channel.entered:
+        facts.append(Fact(kind=Kind.ENTERED, channel_id=channel.id, at=now))
+    return facts
+
+
+def _hang_up_strangers(ids: set[str]) -> None:
+    """End channels of calls that have ended: asked for late, or hung up while the engine was away."""
+    ours = Attempt.objects.filter(channel_id__in=[id_ for id_ in ids if len(id_) == 36], state=Attempt.State.ENDED)  # noqa: PLR2004
+    for channel_id in ours.values_list("channel_id", flat=True):
+        logger.warning("channel %s outlived its call", channel_id)
+        link.adapter().hang_up(str(channel_id))

@@ -1,0 +1,6 @@
+"""MiniVoice: a self-hosted, prepaid voice API platform."""
+
+from minivoice.celery import app as celery_app
+
+__all__ = ["celery_app"]
+__version__ = "0.1.0"

@@ -1,0 +1,125 @@
+"""The catalogue of everything the API can answer that is not success. One class a code; code and status never change.
+
+Messages are sentences for the integrator; `param` names the offending field of a request where there is one.
+"""
+
+from typing import ClassVar
+
+from rest_framework.exceptions import APIException
+
+
+class ApiError(APIException):
+    """A refusal in the documented envelope.
+
+    `message` replaces the class's own sentence, `param` names a request field, `retry_after_seconds` becomes the
+    `Retry-After` header, and `extra` joins the error object.
+    """
+
+    code: ClassVar[str] = "internal_error"
+    status_code = 500
+    message = "something went wrong on our side"
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        param: str = "",
+        retry_after_seconds: int | None = None,
+        extra: dict[str, str] | None = None,
+    ) -> None:
+        self.message = message or self.message
+        self.param = param
+        self.retry_after_seconds = retry_after_seconds
+        self.extra = extra or {}
+        super().__init__(self.message, self.code)
+
+
+class InternalError(ApiError):
+    pass
+
+
+class InvalidJson(ApiError):
+    code, status_code, message = "invalid_json", 400, "the body must be a JSON object"
+
+
+class InvalidRequest(ApiError):
+    code, status_code, message = "invalid_request", 400, "the request is not valid"
+
+
+class RateNotFound(ApiError):
+    code, status_code, message = "rate_not_found", 400, "no active rate matches the destination"
+
+
+class NoActiveTrunk(ApiError):
+    code, status_code, message = "no_active_trunk", 400, "no active outbound trunk serves the destination"
+
+
+class Unauthorized(ApiError):
+    code, status_code, message = "unauthorized", 401, "a valid API key is required"
+
+
+class InsufficientBalance(ApiError):
+    code, status_code, message = "insufficient_balance", 402, "balance is too low to create call"
+
+
+class SpendControlExceeded(ApiError):
+    code, status_code, message = "spend_control_exceeded", 403, "a spend control refuses this call"
+
+
+class DestinationBlocked(ApiError):
+    code, status_code, message = "destination_blocked", 403, "calls to this destination are blocked"
+
+
+class CallerIdNotAllowed(ApiError):
+    code, status_code, message = (
+        "caller_id_not_allowed",
+        403,
+        "from must be one of your numbers or verified caller ids",
+    )
+
+
+class AccountSuspended(ApiError):
+    code, status_code, message = "account_suspended", 403, "this account is suspended"
+
+
+class ScopeRequired(ApiError):
+    code, status_code, message = "scope_required", 403, "this API key lacks the scope for this request"
+
+
+class NotFound(ApiError):
+    code, status_code, message = "not_found", 404, "not found"
+
+
+class CallNotFound(ApiError):
+    code, status_code, message = "call_not_found", 404, "call not found"
+
+
+class MethodNotAllowed(ApiError):
+    code, status_code, message = "method_not_allowed", 405, "this method is not allowed here"
+
+
+class PayloadTooLarge(ApiError):
+    code, status_code, message = "payload_too_large", 413, "the body may have at most 64 KiB"
+
+
+class UnsupportedMediaType(ApiError):
+    code, status_code, message = "unsupported_media_type", 415, "send application/json in UTF-8"
+
+
+class CpsLimitReached(ApiError):
+    code, status_code, message = "cps_limit_reached", 429, "too many calls per second"
+
+
+class ConcurrentCallLimitReached(ApiError):
+    code, status_code, message = "concurrent_call_limit_reached", 429, "too many calls at once"
+
+
+class OriginateFailed(ApiError):
+    code, status_code, message = "originate_failed", 502, "the telephone engine would not take the call"
+
+
+class Unavailable(ApiError):
+    code, status_code, message = "unavailable", 503, "temporarily unavailable, try again shortly"
+
+
+CATALOGUE: dict[str, type[ApiError]] = {error.code: error for error in ApiError.__subclasses__()}

@@ -1,0 +1,1 @@
+"""The embedded default: PostgreSQL, Valkey and all processes on one machine, behind `make run`."""

@@ -1,0 +1,198 @@
+"""The whole platform of one state folder: stores, tables, seed and processes; for `make run` and tests."""
+
+import json
+import os
+import threading
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+
+from minivoice.local import kept, postgres, processes, sockets, valkey
+from minivoice.local.lock import StateLock
+from minivoice.local.supervisor import Process, StartFailed, Supervisor
+
+_NEEDS_HELP = (
+    "There are no wheels of PostgreSQL and Valkey for this system (musl and Windows have none): "
+    "set DATABASE_URL and REDIS_URL to servers of your own."
+)
+
+
+class PortTaken(Exception):  # noqa: N818
+    """The port for the web is taken."""
+
+
+class Platform:
+    """Everything on one machine, its state in the folder `state`, the web on `port` of loopback.
+
+    `environment` is laid over this process's own; `DATABASE_URL` or `REDIS_URL` in either: that store is not
+    started. `only` names the processes wanted (all by default). `durable=False` spares the disk, for tests.
+    `say` is told what happens, a line at a time.
+    """
+
+    def __init__(
+        self,
+        *,
+        state: Path,
+        port: int,
+        environment: Mapping[str, str] | None = None,
+        only: Collection[str] | None = None,
+        durable: bool = True,
+        say: Callable[[str], None] = lambda _line: None,
+    ) -> None:
+        self.state, self.port = state.resolve(), port
+        self.facts: dict[str, object] = {}
+        self._given = {**os.environ, **(environment or {})}
+        self._only, self._durable, self._say = only, durable, say
+        self._lock: StateLock | None = None
+        self._supervisor: Supervisor | None = None
+        self._cancelled = False
+        self._writing = threading.Lock()
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """The process id of each process, by name."""
+        return self._supervisor.pids if self._supervisor else {}
+
+    def start(self) -> dict[str, object]:
+        """Start everything; return what `ready.json` holds once the platform answers.
+
+        Raises InUse, PortTaken, StartFailed or supervisor.Cancelled, each with a message for the user, after
+        stopping what had started.
+        """
+        self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock = StateLock.take(self.state, say=self._say)
+        try:
+            self._start(self._lock)
+        except BaseException:
+            self.stop()
+            raise
+        return self.facts
+
+    def stop(self) -> None:
+        """Stop everything in order."""
+        with self._writing:
+            self.facts = {}
+            (self.state / "ready.json").unlink(missing_ok=True)
+        if self._supervisor:
+            self._supervisor.stop()
+            sockets.remove(self.state)
+            self._supervisor = None
+        if self._lock:
+            self._lock.release()
+            self._lock = None
+
+    def cancel(self) -> None:
+        """Call off a start under way. Safe in a signal handler."""
+        self._cancelled = True
+        if self._supervisor:
+            self._supervisor.cancel()
+
+    def kill(self, name: str) -> int:
+        """`kill -9` the process called `name`, which then starts again; return the pid it had."""
+        if not self._supervisor:
+            raise StartFailed("The platform does not run.")
+        return self._supervisor.kill(name)
+
+    def _start(self, lock: StateLock) -> None:
+        (self.state / "ready.json").unlink(missing_ok=True)
+        if not kept.is_free(self.port):
+            raise PortTaken(f"Port {self.port} is taken. Choose another: make run PORT={kept.free_port()}")
+        logs = self.state / "logs"
+        self._supervisor = run = Supervisor(
+            logs=logs, lock_fd=lock.fd, say=self._say, changed=self._write_facts
+        )
+        if self._cancelled:
+            run.cancel()
+        stores = self._start_stores(run)
+        ports = kept.keep_ports(self.state, ("simulator", "playground"))
+        environment = self._environment(ports) | stores
+        self._say("Bringing the tables up to date ...")
+        run.run(processes.manage("migrate", "--no-input", environment=environment))
+        self._say("Starting the platform ...")
+        self._start_wanted(run, [processes.simulator(port=ports["simulator"], environment=environment)])
+        seed = json.loads(run.run(processes.manage("seed_demo", environment=environment)))
+        rest = processes.platform(
+            web=self.port,
+            playground=ports["playground"],
+            beat=self.state / "beat-schedule",
+            environment=environment,
+        )
+        self._start_wanted(run, rest)
+        if self._wants("web"):
+            run.wait_for("web", lambda: processes.answers(self.port, "/readyz"))
+        self._write_facts(_facts(environment, seed))
+
+    def _start_stores(self, run: Supervisor) -> dict[str, str]:
+        """Start the stores that nobody has given; return their variables."""
+        wanted: list[Process] = []
+        urls = {}
+        database = None
+        if not self._given.get("DATABASE_URL"):
+            _require(postgres.available())
+            self._say("Starting PostgreSQL ...")
+            database = postgres.Postgres(state=self.state, durable=self._durable)
+            database.prepare(run.run)
+            wanted.append(database.process())
+            urls["DATABASE_URL"] = database.url()
+        if not self._given.get("REDIS_URL"):
+            _require(valkey.available())
+            nudges = valkey.Valkey(state=self.state)
+            wanted.append(nudges.process())
+            urls["REDIS_URL"] = nudges.url
+        if wanted:
+            run.start(*wanted)
+        if database:
+            database.create_database("minivoice")
+        return urls
+
+    def _start_wanted(self, run: Supervisor, offered: list[Process]) -> None:
+        if wanted := [process for process in offered if self._wants(process.name)]:
+            run.start(*wanted)
+
+    def _wants(self, name: str) -> bool:
+        return self._only is None or name in self._only
+
+    def _environment(self, ports: Mapping[str, int]) -> dict[str, str]:
+        """What the processes run with: defaults that the user may set, and what only this run can know."""
+        simulator, playground = f"127.0.0.1:{ports['simulator']}", f"127.0.0.1:{ports['playground']}"
+        defaults = {
+            **kept.keep_secrets(self.state),
+            "DEBUG": "false",
+            "ALLOWED_HOSTS": "127.0.0.1,localhost",
+            "BASE_URL": f"http://127.0.0.1:{self.port}",
+        }
+        allowed = [host for host in self._given.get("OUTBOUND_ALLOWED", "").split(",") if host]
+        return {
+            **defaults,
+            **self._given,
+            "DJANGO_SETTINGS_MODULE": "minivoice.settings",
+            "EMBEDDED": "true",
+            "ENGINE_URL": f"http://{simulator}/ari",
+            "ENGINE_USER": "minivoice",
+            "PLAYGROUND_URL": f"http://{playground}",
+            "OUTBOUND_ALLOWED": ",".join([*allowed, playground]),
+            "PYTHONUNBUFFERED": "1",
+        }
+
+    def _write_facts(self, facts: dict[str, object] | None = None) -> None:
+        """Write `ready.json`, once there are facts; its pids change when a process is started again."""
+        with self._writing:
+            if known := facts or self.facts:
+                self.facts = {**known, "pids": self.pids}
+                kept.write(self.state / "ready.json", self.facts)
+
+
+def _facts(environment: Mapping[str, str], seed: Mapping[str, object]) -> dict[str, object]:
+    base_url = environment["BASE_URL"]
+    return {
+        "base_url": base_url,
+        **seed,
+        "console_url": f"{base_url}/admin/",
+        "playground_url": environment["PLAYGROUND_URL"],
+        "simulator_url": environment["ENGINE_URL"].removesuffix("/ari"),
+        "engine": "simulated",
+    }
+
+
+def _require(available: bool) -> None:
+    if not available:
+        raise StartFailed(_NEEDS_HELP)

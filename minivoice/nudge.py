@@ -1,0 +1,102 @@
+"""Redis as a doorbell: wake a worker, tell a waiting request. Nothing here is ever the only copy of anything.
+
+Every call may fail; the rows are the queue and a sweep finds what a lost nudge left. After a failure nudges are
+skipped for a few seconds, because a frozen Redis would otherwise block each request for its whole timeout.
+"""
+
+import logging
+import time
+
+from celery import current_app
+from django.conf import settings
+from kombu.exceptions import OperationalError
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+logger = logging.getLogger(__name__)
+
+_QUIET_SECONDS = 5.0
+_PENDING_MILLISECONDS = 1000
+_quiet_until = 0.0
+
+
+def wake(task: str) -> bool:
+    """Ask a worker to run `task` (its name); requests that meet before a worker starts become one.
+
+    Returns False when Redis could not be asked: the sweep will do the work.
+    """
+    if time.monotonic() < _quiet_until:
+        return False
+    try:
+        if _redis.set(_pending(task), 1, nx=True, px=_PENDING_MILLISECONDS):
+            current_app.send_task(task, retry=False)
+    except (RedisError, OperationalError, OSError) as error:
+        _be_quiet(error)
+        return False
+    return True
+
+
+def woken(task: str) -> None:
+    """Say that a worker has begun `task`: a later `wake` sends a new one. Call it before looking for work."""
+    try:
+        _redis.delete(_pending(task))
+    except (RedisError, OSError) as error:
+        _be_quiet(error)
+
+
+def wait(topic: str, seconds: float) -> str | None:
+    """Return the word told about `topic` within `seconds`, or None. Hold no transaction while waiting."""
+    try:
+        answer = _redis_waiting.blpop([_topic(topic)], timeout=seconds)
+    except (RedisError, OSError) as error:
+        _be_quiet(error)
+        return None
+    return answer[1].decode() if answer else None
+
+
+def tell(topic: str, word: str) -> None:
+    """Tell whoever waits for `topic` this word; it is forgotten after ten seconds when nobody does."""
+    try:
+        with _redis.pipeline(transaction=False) as pipeline:
+            pipeline.rpush(_topic(topic), word)
+            pipeline.expire(_topic(topic), 10)
+            pipeline.execute()
+    except (RedisError, OSError) as error:
+        _be_quiet(error)
+
+
+def answers() -> bool:
+    """Whether Redis answers at all."""
+    try:
+        return bool(_redis.ping())
+    except (RedisError, OSError):
+        return False
+
+
+def _connect(socket_timeout: float) -> Redis:
+    return Redis.from_url(
+        settings.REDIS_URL,
+        socket_timeout=socket_timeout,
+        socket_connect_timeout=1.0,
+        retry=Retry(NoBackoff(), 0),
+    )
+
+
+def _pending(task: str) -> str:
+    return f"nudge:{task}"
+
+
+def _topic(topic: str) -> str:
+    return f"word:{topic}"
+
+
+def _be_quiet(error: Exception) -> None:
+    global _quiet_until  # noqa: PLW0603  one process, one doorbell
+    _quiet_until = time.monotonic() + _QUIET_SECONDS
+    logger.warning("redis does not answer, nudges pause for %s s: %s", _QUIET_SECONDS, type(error).__name__)
+
+
+_redis = _connect(1.0)
+_redis_waiting = _connect(settings.ORIGINATE_WAIT_SECONDS + 1.0)

@@ -1,0 +1,144 @@
+"""All settings, from the environment. `.env.example` documents each; a missing secret stops the start."""
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import environ
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = environ.Env()
+
+# What this process is
+DEBUG = env.bool("DEBUG", default=False)
+EMBEDDED = env.bool("EMBEDDED", default=False)  # under `make run` and the tests: everything on loopback
+SECRET_KEY = env.str("SECRET_KEY")
+FIELD_KEYS: list[str] = env.list("FIELD_KEYS")
+ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=[])
+BASE_URL: str = env.str("BASE_URL", default="http://127.0.0.1:8000")
+CSRF_TRUSTED_ORIGINS = [BASE_URL]
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = urlsplit(BASE_URL).scheme == "https"
+ROOT_URLCONF = "minivoice.urls"
+WSGI_APPLICATION = "minivoice.wsgi.application"
+
+# Rows and nudges
+DATABASES = {"default": env.db("DATABASE_URL")}
+DATABASES["default"] |= {"CONN_MAX_AGE": 600, "CONN_HEALTH_CHECKS": True}
+DATABASES["default"].setdefault("OPTIONS", {})["connect_timeout"] = 3
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+REDIS_URL: str = env.str("REDIS_URL")
+
+# Calls
+HOLD_SECONDS: int = env.int("HOLD_SECONDS", default=60)  # talk that the first hold must pay for
+ORIGINATE_WAIT_SECONDS: float = env.float("ORIGINATE_WAIT_SECONDS", default=3.0)
+WAITING_PLACES: int = env.int("WAITING_PLACES", default=8)  # half of a web process's threads
+ENGINE_SILENCE_SECONDS = 5.0  # a link silent for longer refuses new calls
+SWITCHBOARD_THREADS: int = env.int("SWITCHBOARD_THREADS", default=4)
+
+# Customers' URLs: what on the inside they may reach all the same (host:port); empty in production
+OUTBOUND_ALLOWED: list[str] = env.list("OUTBOUND_ALLOWED", default=[])
+
+INSTALLED_APPS = [
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "rest_framework",
+    "applications",
+    "webhooks",
+    "billing",
+    "telephony",
+    "calls",
+]
+MIDDLEWARE = [
+    "minivoice.api.request_ids",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+APPEND_SLASH = False
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+STATIC_URL = "/static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+WHITENOISE_USE_FINDERS = EMBEDDED
+WHITENOISE_AUTOREFRESH = False
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+]
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["applications.authentication.ApiKeyAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["applications.authentication.IsCaller"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "EXCEPTION_HANDLER": "minivoice.api.handle",
+    "UNAUTHENTICATED_USER": None,
+    "UNICODE_JSON": True,
+    "COMPACT_JSON": True,
+    "URL_FORMAT_OVERRIDE": None,
+}
+
+UNFOLD = {"SITE_TITLE": "MiniVoice", "SITE_HEADER": "MiniVoice", "SITE_SYMBOL": "call"}
+
+# Celery: a nudge, never the work item (see docs/architecture.md)
+CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1)
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 300, "socket_timeout": 1, "socket_connect_timeout": 1}
+CELERY_TASK_PUBLISH_RETRY = False
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_TASK_TIME_LIMIT = 60
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_DEFAULT_QUEUE = "work"
+CELERY_TASK_ROUTES = {"calls.dial": {"queue": "dial"}, "webhooks.deliver": {"queue": "webhooks"}}
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True
+CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 20
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULE = {
+    "sweep webhooks": {"task": "webhooks.deliver", "schedule": 5.0, "options": {"expires": 5}},
+}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "filters": {"context": {"()": "minivoice.logs.Context"}},
+    "formatters": {
+        "json": {"()": "minivoice.logs.Json"},
+        "terminal": {"format": "%(asctime)s %(levelname)-7s %(name)s [%(where)s] %(message)s"},
+    },
+    "handlers": {
+        "stderr": {
+            "class": "logging.StreamHandler",
+            "filters": ["context"],
+            "formatter": "terminal" if EMBEDDED else "json",
+        }
+    },
+    "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", default="INFO")},
+}

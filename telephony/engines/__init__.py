@@ -1,0 +1,1 @@
+"""Telephone engines: the words they share with the domain (`facts`) and one adapter an engine (`ari`)."""

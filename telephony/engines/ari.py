@@ -1,0 +1,232 @@
+"""The adapter for engines that speak ARI: Asterisk 20 or newer, and the simulated network.
+
+Commands go over HTTP, one session a thread, never sent twice. Events come over one WebSocket, which only the
+switchboard opens: a second socket of the same app silences the first.
+"""
+
+import re
+import threading
+from base64 import b64encode
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any
+from urllib.parse import urlencode
+
+import requests
+from urllib3.exceptions import NewConnectionError
+from websockets.asyncio.client import connect
+from websockets.exceptions import WebSocketException
+
+from telephony.engines import ari_events
+from telephony.engines.facts import Answer, Channel, ChannelGone, CommandRefused, EngineUnreachable, Fact
+
+_TIMEOUT_SECONDS = 3.0
+_PING_SECONDS = 5.0
+
+_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_ENDPOINT = re.compile(r"[A-Za-z]{1,16}/[A-Za-z0-9+*#_.@:/-]{1,255}")
+_CALLER_ID = re.compile(r"[A-Za-z0-9+*#_.-]{0,80}")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,79}(\([A-Za-z0-9_-]{1,40}\))?")
+_VALUE = re.compile(r"[A-Za-z0-9+*#_.:@/ -]{0,255}")
+_MEDIA = re.compile(r"say:[^\0]{1,8000}|[a-z]{1,16}:[A-Za-z0-9+*#_.:/-]{1,2000}", re.DOTALL)
+
+
+class Ari:
+    """One engine. Safe to share between threads.
+
+    Every command raises EngineUnreachable when the engine does not answer properly within three seconds, and
+    ValueError, before anything is sent, for text that has no place in a header or a dialplan.
+    """
+
+    def __init__(self, url: str, user: str, password: str, app: str = "minivoice") -> None:
+        """Take the address of the interface (`http://host:port/ari`), its user, and the name of our app."""
+        self.malformed_count = 0  # frames skipped so far
+        self._url = url.rstrip("/")
+        self._credentials = (user, password)
+        self._app = app
+        self._threads = threading.local()
+
+    def originate(
+        self,
+        *,
+        channel_id: str,
+        endpoint: str,
+        caller_id: str,
+        context: str,
+        variables: Mapping[str, str],
+        setup_seconds: int,
+    ) -> Answer:
+        """Dial `endpoint` (`PJSIP/number@trunk`) once; when answered it goes to extension `s` of `context`.
+
+        The engine gives up on a channel that is not answered after `setup_seconds`, ringing included. An id
+        in use means that an earlier request arrived: TAKEN. Raises ValueError only.
+        """
+        body = {
+            "channelId": _checked(_ID, channel_id),
+            "endpoint": _checked(_ENDPOINT, endpoint),
+            "callerId": _checked(_CALLER_ID, caller_id),
+            "context": _checked(_ID, context),
+            "extension": "s",
+            "priority": 1,
+            "timeout": setup_seconds,
+            "variables": {
+                _checked(_VARIABLE, name): _checked(_VALUE, value) for name, value in variables.items()
+            },
+        }
+        try:
+            response = self._send("POST", "/channels", json=body)
+        except requests.RequestException as error:
+            return Answer.REFUSED if _nothing_was_sent(error) else Answer.UNCLEAR
+        return _answer(response)
+
+    def hang_up(self, channel_id: str, *, reason_code: int | None = None) -> bool:
+        """End a channel, ringing or answered, with a Q.850 cause (default 16). False when it is gone."""
+        params = {} if reason_code is None else {"reason_code": str(reason_code)}
+        try:
+            self._command("DELETE", f"/channels/{_checked(_ID, channel_id)}", params=params)
+        except ChannelGone:
+            return False
+        return True
+
+    def answer(self, channel_id: str) -> None:
+        """Answer an inbound channel; nothing happens to one that is up. Raises ChannelGone."""
+        self._command("POST", f"/channels/{_checked(_ID, channel_id)}/answer")
+
+    def play(self, channel_id: str, *, playback_id: str, media: Sequence[str]) -> None:
+        """Play `media` one after the other, after what is playing already; PLAYED or PLAY_FAILED follows.
+
+        Media that does not exist is taken and fails later. Raises ChannelGone.
+        """
+        path = f"/channels/{_checked(_ID, channel_id)}/play/{_checked(_ID, playback_id)}"
+        self._command("POST", path, json={"media": [_checked(_MEDIA, item) for item in media]})
+
+    def stop_playback(self, playback_id: str) -> bool:
+        """Stop a playback; PLAYED follows. False when it has ended already."""
+        try:
+            self._command("DELETE", f"/playbacks/{_checked(_ID, playback_id)}")
+        except ChannelGone:
+            return False
+        return True
+
+    def set_timer(self, channel_id: str, *, seconds: float) -> None:
+        """Let the engine end the channel `seconds` from now, whatever becomes of us. Raises ChannelGone."""
+        if seconds <= 0:
+            raise ValueError("a timer of no seconds would be no timer")
+        params = {"variable": "TIMEOUT(absolute)", "value": f"{seconds:.3f}"}
+        self._command("POST", f"/channels/{_checked(_ID, channel_id)}/variable", params=params)
+
+    def get_variable(self, channel_id: str, name: str) -> str | None:
+        """Return a channel's variable or dialplan function, None when it is not set. Raises ChannelGone."""
+        path = f"/channels/{_checked(_ID, channel_id)}/variable"
+        try:
+            return str(self._json("GET", path, params={"variable": _checked(_VARIABLE, name)})["value"])
+        except ChannelGone as error:
+            if "variable was not found" in str(error):
+                return None
+            raise
+
+    def channels(self) -> list[Channel]:
+        """Return every channel that the engine has now, those of others included."""
+        try:
+            return [ari_events.channel(row) for row in self._json("GET", "/channels")]
+        except ValueError as error:
+            raise EngineUnreachable(f"the engine's channel list cannot be read: {error}") from error
+
+    def ping(self) -> None:
+        """Return when the engine answers."""
+        self._command("GET", "/asterisk/ping")
+
+    async def facts(self, *, on_connect: Callable[[], None] | None = None) -> AsyncIterator[Fact]:
+        """Open the event socket and yield facts until it drops, then raise EngineUnreachable.
+
+        `on_connect` is called once the socket is open: from then on no event is missed, so list the channels
+        then. Frames that make no sense are counted in `malformed_count` and skipped.
+        """
+        try:
+            async with self._socket() as socket:
+                if on_connect is not None:
+                    on_connect()
+                async for frame in socket:
+                    fact = self._read(frame)
+                    if fact is not None:
+                        yield fact
+        except (OSError, WebSocketException) as error:
+            raise EngineUnreachable(f"event socket: {type(error).__name__}: {error}") from error
+        raise EngineUnreachable("the engine closed the event socket")
+
+    def _socket(self) -> connect:
+        # The password travels in a header: addresses end up in logs.
+        token = b64encode(":".join(self._credentials).encode()).decode()
+        query = urlencode({"app": self._app, "subscribeAll": "true"})
+        return connect(
+            f"ws{self._url.removeprefix('http')}/events?{query}",
+            additional_headers={"Authorization": f"Basic {token}"},
+            compression=None,
+            proxy=None,
+            open_timeout=_TIMEOUT_SECONDS,
+            ping_interval=_PING_SECONDS,
+            ping_timeout=_PING_SECONDS,
+            close_timeout=1,
+        )
+
+    def _read(self, frame: str | bytes) -> Fact | None:
+        try:
+            event = ari_events.parse(frame)
+            fact = ari_events.fact(event)
+        except ValueError:
+            self.malformed_count += 1
+            return None
+        if event["type"] == "ApplicationReplaced":
+            raise EngineUnreachable("another process has taken over the event socket")
+        return fact
+
+    def _json(self, method: str, path: str, **parts: Any) -> Any:
+        try:
+            return self._command(method, path, **parts).json()
+        except requests.JSONDecodeError as error:
+            raise EngineUnreachable(f"{method} {path}: an answer that is not JSON") from error
+
+    def _command(self, method: str, path: str, **parts: Any) -> requests.Response:
+        try:
+            response = self._send(method, path, **parts)
+        except requests.RequestException as error:
+            raise EngineUnreachable(f"{method} {path}: {type(error).__name__}") from error
+        status = response.status_code
+        if status < 300:
+            return response
+        message = f"{method} {path}: {status} {response.text[:200]}"
+        if status in (404, 409, 412):
+            raise ChannelGone(message)
+        if status in (400, 422):
+            raise CommandRefused(message)
+        raise EngineUnreachable(message)
+
+    def _send(self, method: str, path: str, **parts: Any) -> requests.Response:
+        session: requests.Session | None = getattr(self._threads, "session", None)
+        if session is None:
+            session = self._threads.session = requests.Session()
+            session.auth = self._credentials
+            session.trust_env = False
+        url = self._url + path
+        return session.request(method, url, timeout=_TIMEOUT_SECONDS, allow_redirects=False, **parts)
+
+
+def _checked(pattern: re.Pattern[str], text: str) -> str:
+    if not pattern.fullmatch(text):
+        raise ValueError(f"not fit for the engine: {text[:80]!r}")
+    return text
+
+
+def _nothing_was_sent(error: requests.RequestException) -> bool:
+    if isinstance(error, requests.ConnectTimeout):
+        return True
+    reason = getattr(error.args[0], "reason", None) if error.args else None
+    return isinstance(reason, NewConnectionError)
+
+
+def _answer(response: requests.Response) -> Answer:
+    status = response.status_code
+    if status < 300 or status == 409:
+        return Answer.TAKEN
+    if 400 <= status < 500 or (status == 500 and "Allocation failed" in response.text):
+        return Answer.REFUSED
+    return Answer.UNCLEAR

@@ -1,0 +1,109 @@
+"""From ARI's JSON to the shared words (Asterisk 22, `rest-api/api-docs/events.json`, `channels.json`)."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from telephony.engines.facts import Channel, Fact, Kind
+
+Event = dict[str, Any]
+
+
+def parse(frame: str | bytes) -> Event:
+    """Return the event in one WebSocket frame. Raises ValueError for anything that is not a typed object."""
+    try:
+        event = json.loads(frame)
+    except RecursionError as error:
+        raise ValueError("an event nested too deeply") from error
+    if not isinstance(event, dict) or not isinstance(event.get("type"), str):
+        raise ValueError("an event without a type")  # noqa: TRY004  malformed is malformed
+    return event
+
+
+def fact(event: Event) -> Fact | None:
+    """Return what `event` says about a channel, or None when it says nothing we use. Raises ValueError."""
+    translate = _TRANSLATIONS.get(event["type"])
+    try:
+        return translate(event) if translate else None
+    except (KeyError, TypeError, AttributeError, OverflowError) as error:
+        raise ValueError(f"a {event['type']} without its parts") from error
+
+
+def channel(row: Event) -> Channel:
+    """Return one row of the channel list. Raises ValueError when its parts are missing."""
+    try:
+        return Channel(
+            id=row["id"],
+            state=row["state"],
+            created_at=_moment(row["creationtime"]),
+            entered=row.get("dialplan", {}).get("app_name") == "Stasis",
+        )
+    except (KeyError, TypeError, AttributeError, OverflowError) as error:
+        raise ValueError("a channel without its parts") from error
+
+
+def _dial(event: Event) -> Fact | None:
+    kind = _DIALS.get(event["dialstatus"])
+    return _fact(event, kind, channel_id=event["peer"]["id"]) if kind else None
+
+
+def _state_change(event: Event) -> Fact | None:
+    kind = _STATES.get(event["channel"]["state"])
+    return _fact(event, kind) if kind else None
+
+
+def _entered(event: Event) -> Fact:
+    return _fact(event, Kind.ENTERED)
+
+
+def _digit(event: Event) -> Fact:
+    return _fact(event, Kind.DIGIT, digit=str(event["digit"]))
+
+
+def _playback_finished(event: Event) -> Fact | None:
+    playback = event["playback"]
+    kind, _, channel_id = playback["target_uri"].partition(":")
+    if kind != "channel":
+        return None
+    outcome = Kind.PLAY_FAILED if playback["state"] == "failed" else Kind.PLAYED
+    return _fact(event, outcome, channel_id=channel_id, playback_id=playback["id"])
+
+
+def _hangup_requested(event: Event) -> Fact:
+    return _fact(event, Kind.HANGUP_REQUESTED, cause=_number(event, "cause"))
+
+
+def _destroyed(event: Event) -> Fact:
+    return _fact(event, Kind.ENDED, cause=_number(event, "cause"), sip_code=_number(event, "tech_cause"))
+
+
+def _fact(event: Event, kind: Kind, *, channel_id: str | None = None, **parts: Any) -> Fact:
+    channel_id = event["channel"]["id"] if channel_id is None else channel_id
+    if not isinstance(channel_id, str):
+        raise TypeError("a channel id that is not text")
+    return Fact(kind=kind, channel_id=channel_id, at=_moment(event["timestamp"]), raw=event, **parts)
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("a timestamp without a zone")
+    return moment.astimezone(UTC)
+
+
+def _number(event: Event, name: str) -> int | None:
+    return None if event.get(name) is None else int(event[name])
+
+
+_DIALS = {"RINGING": Kind.RINGING, "PROGRESS": Kind.PROGRESS, "ANSWER": Kind.ANSWERED}
+_STATES = {"Ringing": Kind.RINGING, "Up": Kind.ANSWERED}
+_TRANSLATIONS: dict[str, Callable[[Event], Fact | None]] = {
+    "Dial": _dial,
+    "ChannelStateChange": _state_change,
+    "StasisStart": _entered,
+    "ChannelDtmfReceived": _digit,
+    "PlaybackFinished": _playback_finished,
+    "ChannelHangupRequest": _hangup_requested,
+    "ChannelDestroyed": _destroyed,
+}

@@ -1,0 +1,70 @@
+"""The words that engines and the domain share. Nothing here does anything."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+
+class EngineError(Exception):
+    """The engine did not do what it was asked."""
+
+
+class EngineUnreachable(EngineError):  # noqa: N818
+    """No answer, a broken one, or one that proves nothing. It does not mean that calls have ended."""
+
+
+class ChannelGone(EngineError):  # noqa: N818
+    """The channel or playback has ended, or is not (or not yet, or no longer) ours to command."""
+
+
+class CommandRefused(EngineError):  # noqa: N818
+    """The engine understood the command and will not do it."""
+
+
+class Answer(StrEnum):
+    """What an engine said to an originate."""
+
+    TAKEN = "taken"
+    REFUSED = "refused"  # proved not to ring
+    UNCLEAR = "unclear"  # may ring: events or the channel list decide, nothing is dialled again
+
+
+class Kind(StrEnum):
+    """What can happen to a channel."""
+
+    RINGING = "ringing"
+    PROGRESS = "progress"  # 183, early media
+    ANSWERED = "answered"
+    ENTERED = "entered"  # ours to command from now on
+    DIGIT = "digit"
+    PLAYED = "played"  # to its end, or stopped by us
+    PLAY_FAILED = "play_failed"
+    HANGUP_REQUESTED = (
+        "hangup_requested"  # by us or the far end; an answered call that ends without it: the timer
+    )
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One thing that happened to a channel. May come twice, late or in another order."""
+
+    kind: Kind
+    channel_id: str
+    at: datetime  # by the engine's clock, UTC, milliseconds
+    digit: str = ""
+    playback_id: str = ""
+    cause: int | None = None  # Q.850
+    sip_code: int | None = None
+    raw: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)  # the event as received
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """One row of an engine's channel list."""
+
+    id: str
+    state: str  # Down, Ring, Ringing, Up and rarer ones
+    created_at: datetime
+    entered: bool  # ours to command

@@ -1,0 +1,36 @@
+"""The link to the telephone engine: how to reach it, and whether it is alive."""
+
+from datetime import datetime, timedelta
+from functools import lru_cache
+
+from django.conf import settings
+
+from telephony.engines.ari import Ari
+from telephony.models import Engine
+
+
+def engine() -> Engine:
+    """Return the one engine of this release. Raises Engine.DoesNotExist before it was set up."""
+    return Engine.objects.order_by("id")[:1].get()
+
+
+def adapter() -> Ari:
+    """Return the adapter that commands the engine; its HTTP connections are kept for the life of the process."""
+    row = engine()
+    return _adapter(row.url, row.user, row.password)
+
+
+def beat(*, now: datetime) -> None:
+    """Note that the switchboard's link to the engine is alive at `now`."""
+    Engine.objects.filter(pk=engine().pk).update(seen_at=now)
+
+
+def is_up(*, now: datetime) -> bool:
+    """Whether the link was alive within the last few seconds (ENGINE_SILENCE_SECONDS)."""
+    silence = timedelta(seconds=settings.ENGINE_SILENCE_SECONDS)
+    return Engine.objects.filter(seen_at__gt=now - silence).exists()
+
+
+@lru_cache(maxsize=4)
+def _adapter(url: str, user: str, password: str) -> Ari:
+    return Ari(url, user, password)

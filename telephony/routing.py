@@ -1,0 +1,40 @@
+"""Which trunks may carry a call, in the order they are tried."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.db import connection
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A trunk a call may take: its row, its endpoint on the engine, and whether it is the customer's own."""
+
+    trunk_id: int
+    gateway_name: str
+    is_own: bool
+
+
+def outbound_trunks(*, customer_id: int, number: str, without: Sequence[int] = ()) -> list[Route]:
+    """Return the routes for a customer's call to `number` (E.164), best first.
+
+    A customer with active outbound trunks of its own uses only those, others the platform's. `without` lists ids of
+    trunks not to use again.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_OUTBOUND, {"customer": customer_id})
+        trunks = cursor.fetchall()
+    own = [trunk for trunk in trunks if trunk[2]]
+    digits = number.removeprefix("+")
+    return [
+        Route(trunk_id, gateway_name, is_own)
+        for trunk_id, gateway_name, is_own, prefixes in own or trunks
+        if trunk_id not in without and (not prefixes or digits.startswith(tuple(prefixes)))
+    ]
+
+
+_OUTBOUND = """
+SELECT id, gateway_name, customer_id IS NOT NULL, allowed_prefixes FROM telephony_trunk
+WHERE is_active AND direction IN ('outbound', 'both') AND (customer_id = %(customer)s OR customer_id IS NULL)
+ORDER BY priority, id
+"""

@@ -1,0 +1,5 @@
+"""A telephone network in one process that speaks the part of ARI that MiniVoice uses, as Asterisk 22 does.
+
+`network` and `channels` are what it does, `callees` how those who are dialled behave, `events` and `ari` how
+it looks from outside, `sockets` who listens, `control` and `faults` what tests ask of it, `server` the whole.
+"""

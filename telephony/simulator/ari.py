@@ -1,0 +1,188 @@
+"""The part of ARI that MiniVoice uses, with Asterisk's answers (`res/ari/resource_channels.c`)."""
+
+import asyncio
+import hmac
+import json
+from base64 import b64encode
+from typing import Any
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from telephony.simulator import events
+from telephony.simulator.channels import NORMAL_CLEARING, Channel, NotInApp, Order
+from telephony.simulator.faults import Faults
+from telephony.simulator.network import AllocationFailed, IdInUse, Network
+from telephony.simulator.sockets import Listener, Sockets
+from telephony.simulator.timing import Timing
+
+_HANGING_SECONDS = 60.0
+_DEFAULT_TIMEOUT_SECONDS = 30
+
+
+def application(
+    *, network: Network, sockets: Sockets, faults: Faults, timing: Timing, user: str, password: str
+) -> web.Application:
+    """Return the interface, to be mounted under `/ari`."""
+    ari = _Ari(network=network, sockets=sockets, faults=faults, timing=timing)
+    interface = web.Application(middlewares=[_authentication(user, password), _errors])
+    interface.add_routes(
+        [
+            web.get("/asterisk/ping", ari.ping),
+            web.get("/events", ari.events),
+            web.get("/channels", ari.channels),
+            web.post("/channels", ari.originate),
+            web.delete("/channels/{channel_id}", ari.hang_up),
+            web.post("/channels/{channel_id}/answer", ari.answer),
+            web.post("/channels/{channel_id}/play/{playback_id}", ari.play),
+            web.get("/channels/{channel_id}/variable", ari.variable),
+            web.post("/channels/{channel_id}/variable", ari.set_variable),
+            web.delete("/playbacks/{playback_id}", ari.stop_playback),
+        ]
+    )
+    return interface
+
+
+class _Ari:
+    def __init__(self, *, network: Network, sockets: Sockets, faults: Faults, timing: Timing) -> None:
+        self._network = network
+        self._sockets = sockets
+        self._faults = faults
+        self._timing = timing
+
+    async def ping(self, _request: web.Request) -> web.Response:
+        at = events.timestamp(self._timing.now())
+        return web.json_response({"ping": "pong", "timestamp": at, "asterisk_id": events.ENGINE_ID})
+
+    async def events(self, request: web.Request) -> web.StreamResponse:
+        if request.query.get("app") != events.APP:
+            raise web.HTTPBadRequest(text=f"the only app here is {events.APP}")
+        socket = web.WebSocketResponse(compress=False)
+        await socket.prepare(request)
+        listener = Listener(request, everything=request.query.get("subscribeAll") == "true")
+        self._sockets.attach(listener)
+        pump = asyncio.create_task(listener.pump(socket))
+        try:
+            async for _ in socket:  # nothing is expected; this answers pings and notices the end
+                pass
+        finally:
+            self._sockets.detach(listener)
+            pump.cancel()
+        return socket
+
+    async def channels(self, _request: web.Request) -> web.Response:
+        return web.json_response([events.channel(channel) for channel in self._network.channels()])
+
+    async def originate(self, request: web.Request) -> web.Response:
+        order = _order(await _body(request))
+        fault = self._faults.originate
+        struck = fault.strikes()
+        if struck and fault.what == "refuse":
+            raise AllocationFailed(order.trunk)
+        if struck and fault.what == "hang":
+            await asyncio.sleep(_HANGING_SECONDS)
+            raise web.HTTPServiceUnavailable(text="hung")
+        if struck and fault.what == "slow":
+            await asyncio.sleep(fault.seconds)
+        channel = self._network.originate(order)
+        if struck and fault.what == "drop_answer" and request.transport is not None:
+            request.transport.abort()
+        return web.json_response(events.channel(channel))
+
+    async def hang_up(self, request: web.Request) -> web.Response:
+        cause = int(request.query.get("reason_code", NORMAL_CLEARING))
+        self._channel(request).hang_up(cause=cause)
+        return web.Response(status=204)
+
+    async def answer(self, request: web.Request) -> web.Response:
+        self._channel(request).must_be_in_app()
+        return web.Response(status=204)
+
+    async def play(self, request: web.Request) -> web.Response:
+        media = (await _body(request)).get("media")
+        if not isinstance(media, list) or not media or not all(isinstance(item, str) for item in media):
+            raise ValueError("media")
+        playback = self._channel(request).play(request.match_info["playback_id"], media)
+        return web.json_response(events.playback(playback), status=201)
+
+    async def stop_playback(self, request: web.Request) -> web.Response:
+        try:
+            self._network.stop_playback(request.match_info["playback_id"])
+        except KeyError:
+            raise web.HTTPNotFound(text="Playback not found") from None
+        return web.Response(status=204)
+
+    async def variable(self, request: web.Request) -> web.Response:
+        value = self._channel(request).variable(request.query["variable"])
+        if value is None:
+            raise web.HTTPNotFound(text="Provided variable was not found")
+        return web.json_response({"value": value})
+
+    async def set_variable(self, request: web.Request) -> web.Response:
+        self._channel(request).set_variable(request.query["variable"], request.query.get("value", ""))
+        return web.Response(status=204)
+
+    def _channel(self, request: web.Request) -> Channel:
+        try:
+            return self._network.channel(request.match_info["channel_id"])
+        except KeyError:
+            raise web.HTTPNotFound(text="Channel not found") from None
+
+
+def _authentication(user: str, password: str) -> Middleware:
+    expected = f"Basic {b64encode(f'{user}:{password}'.encode()).decode()}".encode()
+
+    @web.middleware
+    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+        given = request.headers.get("Authorization", "").encode(errors="replace")
+        if not hmac.compare_digest(given, expected):
+            headers = {"WWW-Authenticate": 'Basic realm="asterisk"'}
+            return web.json_response({"message": "Authentication required"}, status=401, headers=headers)
+        return await handler(request)
+
+    return check
+
+
+@web.middleware
+async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer errors as Asterisk does: JSON with a message, or its odd `error` for a failed allocation."""
+    try:
+        return await handler(request)
+    except AllocationFailed:
+        return web.json_response({"error": "Allocation failed"}, status=500)
+    except IdInUse:
+        return _refusal(409, "Channel with given unique ID already exists")
+    except NotInApp:
+        return _refusal(409, "Channel not in Stasis application")
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
+        return _refusal(400, f"Invalid parameter: {error}")
+    except web.HTTPError as error:
+        return _refusal(error.status, error.text or "")
+
+
+def _refusal(status: int, message: str) -> web.Response:
+    return web.json_response({"message": message}, status=status)
+
+
+async def _body(request: web.Request) -> dict[str, Any]:
+    body = json.loads(await request.text())
+    if not isinstance(body, dict):
+        raise ValueError("body")  # noqa: TRY004  any bad body is one kind of error here
+    return body
+
+
+def _order(body: dict[str, Any]) -> Order:
+    technology, _, dialled = str(body["endpoint"]).partition("/")
+    number, _, trunk = dialled.rpartition("@")
+    if technology != "PJSIP" or not number:
+        raise AllocationFailed(body["endpoint"])
+    variables = body.get("variables") or {}
+    return Order(
+        channel_id=str(body["channelId"]),
+        number=number,
+        trunk=trunk,
+        caller_id=str(body.get("callerId", "")),
+        context=str(body.get("context", "")),
+        variables={str(name): str(value) for name, value in dict(variables).items()},
+        timeout_seconds=float(body.get("timeout", _DEFAULT_TIMEOUT_SECONDS)),
+    )

@@ -1,0 +1,254 @@
+"""A channel from originate to its end, as measured on Asterisk 22.
+
+The dialplan of an originated channel: at the answer the absolute timer is set from `TIMER_SECONDS`, then the
+channel enters our app; when nobody listens for it, it tries again every half second for 15 s, then hangs up.
+"""
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from telephony.simulator import events
+from telephony.simulator.callees import Callee
+from telephony.simulator.playing import Playback, Player
+from telephony.simulator.timing import Timer, Timing
+
+NORMAL_CLEARING = 16
+
+_NO_ANSWER = 19
+_NO_ANSWER_SIP = 480
+_Q850 = {404: 1, 486: 17, 503: 34, 603: 21}
+_FIRST_WORD_SECONDS = 0.02  # until the far end rings
+_REFUSAL_SECONDS = 0.1
+_APP_RETRY_SECONDS = 0.5
+_APP_RETRIES = 30
+_BETWEEN_DIGITS_SECONDS = 0.1
+
+
+class Audience(Protocol):
+    """Who hears what happens."""
+
+    @property
+    def connected(self) -> bool:
+        """Say whether anybody listens for the app."""
+
+    def publish(self, event: events.Event, *, in_app: bool) -> None:
+        """Tell an event of a channel, in the app or not."""
+
+
+class NotInApp(Exception):  # noqa: N818
+    """The channel is not ours to command."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What an originate asks for."""
+
+    channel_id: str
+    number: str
+    trunk: str
+    caller_id: str
+    context: str
+    variables: dict[str, str]
+    timeout_seconds: float  # until the answer; negative: none
+
+
+@dataclass(slots=True)
+class Record:
+    """What is remembered of a channel id after it ended: the judge of "rung once"."""
+
+    id: str
+    number: str
+    trunk: str
+    dialled_at: list[datetime] = field(default_factory=list)
+    times_rung: int = 0
+    answered_at: datetime | None = None
+    ended_at: datetime | None = None
+    cause: int | None = None
+    sip_code: int | None = None
+
+
+class Channel:
+    """One call's leg."""
+
+    def __init__(
+        self,
+        order: Order,
+        *,
+        name: str,
+        callee: Callee,
+        record: Record,
+        timing: Timing,
+        audience: Audience,
+        on_end: Callable[[], object],
+    ) -> None:
+        self.order = order
+        self.name = name
+        self.state = "Down"
+        self.in_app = False  # entered our app: ours to command
+        self.created_at = timing.now()
+        self.player = Player(timing=timing, tell=self._tell_playback)
+        self._callee = callee
+        self._record = record
+        self._timing = timing
+        self._audience = audience
+        self._on_end = on_end
+        self._variables = dict(order.variables)
+        self._presses = callee.presses  # what the callee still means to press, then what waits its turn
+        self._unpressed = ""
+        self._timer_ends_at: datetime | None = None
+        self._timers: dict[str, Timer] = {}
+
+    def dial(self) -> None:
+        """Begin: the callee does what its number says."""
+        self._record.dialled_at.append(self.created_at)
+        self._tell("ChannelCreated")
+        self._tell_dial("")
+        callee = self._callee
+        if callee.refuses_with is not None:
+            self._later("refuse", _REFUSAL_SECONDS, self._refuse)
+        if callee.rings:
+            self._later("ring", _FIRST_WORD_SECONDS, self._ring)
+        if callee.early_media:
+            self._later("ring", _FIRST_WORD_SECONDS, self._progress)
+        if callee.answers_after_seconds is not None:
+            self._later("answer", callee.answers_after_seconds, self._answered)
+        if self.order.timeout_seconds >= 0:
+            self._later("timeout", self.order.timeout_seconds, self._give_up)
+
+    def hang_up(self, *, cause: int = NORMAL_CLEARING) -> None:
+        """End at our request, ringing or answered."""
+        self._tell("ChannelHangupRequest", soft=True, cause=cause)
+        self._end(cause=cause)
+
+    def far_end_hangs_up(self) -> None:
+        """Let the callee put the phone down: cause 0, as 22 reports it."""
+        self._tell("ChannelHangupRequest", cause=NORMAL_CLEARING)
+        self._end(cause=0)
+
+    def press(self, digits: str) -> None:
+        """Let the callee press `digits`, one after the other."""
+        self._unpressed += digits
+        if "press" not in self._timers:
+            self._press_one()
+
+    def play(self, playback_id: str, media: list[str]) -> Playback:
+        """Play after what is playing already. Raises NotInApp."""
+        self.must_be_in_app()
+        playback = Playback(id=playback_id, channel_id=self.order.channel_id, media=media)
+        self.player.add(playback)
+        return playback
+
+    def set_variable(self, name: str, value: str) -> None:
+        """Set a variable, or the absolute timer. Raises NotInApp, ValueError for a bad timer."""
+        self.must_be_in_app()
+        if name == "TIMEOUT(absolute)":
+            self._set_timer(float(value))
+        else:
+            self._variables[name] = value
+
+    def variable(self, name: str) -> str | None:
+        """Return a variable, or the seconds left on the absolute timer; None when not set."""
+        if name != "TIMEOUT(absolute)":
+            return self._variables.get(name)
+        left = self._timer_ends_at - self._timing.now() if self._timer_ends_at else timedelta()
+        return f"{left.total_seconds():.3f}"
+
+    def must_be_in_app(self) -> None:
+        """Raise NotInApp unless the channel has entered our app."""
+        if not self.in_app:
+            raise NotInApp(self.order.channel_id)
+
+    def vanish(self) -> None:
+        """Be gone without a word, as in a restart of the engine."""
+        for timer in self._timers.values():
+            timer.cancel()
+        self.player.forget()
+
+    def _ring(self) -> None:
+        self.state = "Ringing"
+        self._record.times_rung += 1
+        self._tell_dial("RINGING")
+        self._tell("ChannelStateChange")
+
+    def _progress(self) -> None:
+        self._record.times_rung += 1
+        self._tell_dial("PROGRESS")
+
+    def _refuse(self) -> None:
+        sip_code = self._callee.refuses_with or 0
+        self._end(cause=_Q850[sip_code], sip_code=sip_code)
+
+    def _give_up(self) -> None:
+        self._end(cause=_NO_ANSWER, sip_code=_NO_ANSWER_SIP)
+
+    def _answered(self) -> None:
+        self._stop("timeout")
+        self.state = "Up"
+        self._record.answered_at = self._timing.now()
+        self._tell_dial("ANSWER")
+        self._tell("ChannelStateChange")
+        if self._callee.hangs_up_after_seconds is not None:
+            self._later("far end", self._callee.hangs_up_after_seconds, self.far_end_hangs_up)
+        with suppress(ValueError):  # to the dialplan a timer that is no number is none
+            self._set_timer(float(self._variables.get("TIMER_SECONDS", "0")))
+        self._enter(_APP_RETRIES)
+
+    def _press_one(self) -> None:
+        self._timers.pop("press", None)
+        if self._unpressed:
+            digit, self._unpressed = self._unpressed[0], self._unpressed[1:]
+            self._tell("ChannelDtmfReceived", digit=digit, duration_ms=100)
+            self._later("press", _BETWEEN_DIGITS_SECONDS, self._press_one)
+
+    def _set_timer(self, seconds: float) -> None:
+        self._stop("absolute")
+        self._timer_ends_at = None
+        if seconds > 0:
+            self._timer_ends_at = self._timing.now() + timedelta(seconds=seconds)
+            self._later("absolute", seconds, lambda: self._end(cause=0))
+
+    def _enter(self, retries_left: int) -> None:
+        if self._audience.connected:
+            self.in_app = True
+            self._tell("StasisStart", args=[])
+        elif retries_left:
+            self._later("enter", _APP_RETRY_SECONDS, lambda: self._enter(retries_left - 1))
+        else:
+            self._end(cause=NORMAL_CLEARING)
+
+    def _end(self, *, cause: int, sip_code: int | None = None) -> None:
+        for timer in self._timers.values():
+            timer.cancel()
+        self.player.hang_up()
+        now = self._timing.now()
+        self._record.ended_at, self._record.cause, self._record.sip_code = now, cause, sip_code
+        if self.in_app:
+            self._tell("StasisEnd")
+        self._publish(events.destroyed(self, now, cause=cause, sip_code=sip_code))
+        self._on_end()
+
+    def _later(self, name: str, seconds: float, action: Callable[[], None]) -> None:
+        self._timers[name] = self._timing.later(seconds, action)
+
+    def _stop(self, name: str) -> None:
+        timer = self._timers.pop(name, None)
+        if timer is not None:
+            timer.cancel()
+
+    def _tell(self, kind: str, **parts: Any) -> None:
+        self._publish(events.event(kind, self._timing.now(), **parts, channel=events.channel(self)))
+
+    def _tell_dial(self, status: str) -> None:
+        self._publish(events.dial(self, self._timing.now(), status))
+
+    def _tell_playback(self, kind: str, playback: Playback) -> None:
+        self._publish(events.event(kind, self._timing.now(), playback=events.playback(playback)))
+        if kind == "PlaybackFinished" and self._presses and playback.state == "done":
+            presses, self._presses = self._presses, ""
+            self.press(presses)
+
+    def _publish(self, event: events.Event) -> None:
+        self._audience.publish(event, in_app=self.in_app)

@@ -1,0 +1,128 @@
+"""What tests and demonstrations ask of the network: faults, far ends that act, and what was ever dialled.
+
+No password, so loopback only; and JSON only, which no web page of a stranger can send unasked.
+"""
+
+import dataclasses
+from asyncio import BaseTransport
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from minivoice import clock
+from telephony.simulator.faults import Fault, Faults
+from telephony.simulator.network import Network
+from telephony.simulator.sockets import Sockets
+
+CutConnections = Callable[[BaseTransport | None], None]
+
+_LOOPBACK = ("127.0.0.1", "::1")
+_ORIGINATE_FAULTS = ("refuse", "hang", "drop_answer", "slow")
+_EVENT_FAULTS = ("lose", "repeat", "reorder")
+
+
+def application(
+    *, network: Network, sockets: Sockets, faults: Faults, cut_connections: CutConnections
+) -> web.Application:
+    """Return the control API, to be mounted under `/simulator`. `cut_connections` spares the one given."""
+    control = _Control(network=network, sockets=sockets, faults=faults, cut_connections=cut_connections)
+    interface = web.Application(middlewares=[_guard])
+    interface.add_routes(
+        [
+            web.get("/health", control.health),
+            web.get("/channels", control.channels),
+            web.post("/faults", control.set_faults),
+            web.delete("/faults", control.clear_faults),
+            web.post("/trunks", control.refuse_trunks),
+            web.post("/hangup", control.hang_up),
+            web.post("/digits", control.press),
+        ]
+    )
+    return interface
+
+
+class _Control:
+    def __init__(
+        self, *, network: Network, sockets: Sockets, faults: Faults, cut_connections: CutConnections
+    ) -> None:
+        self._network = network
+        self._sockets = sockets
+        self._faults = faults
+        self._cut_connections = cut_connections
+
+    async def health(self, _request: web.Request) -> web.Response:
+        live = len(self._network.channels())
+        return web.json_response(
+            {"status": "ok", "live_channels": live, "listening": self._sockets.connected}
+        )
+
+    async def channels(self, request: web.Request) -> web.Response:
+        """Everything ever dialled, oldest first; `?id=` and `?number=` narrow it."""
+        wanted = {name: request.query[name] for name in ("id", "number") if name in request.query}
+        records = [dataclasses.asdict(record) for record in self._network.records.values()]
+        found = [record for record in records if all(record[name] == value for name, value in wanted.items())]
+        return web.json_response([_written(record) for record in found])
+
+    async def set_faults(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        count = int(body.get("count", 1))
+        if body.get("originate") in _ORIGINATE_FAULTS:
+            self._faults.originate = Fault(body["originate"], count, seconds=float(body.get("seconds", 2.0)))
+        elif body.get("events") in _EVENT_FAULTS:
+            self._faults.events = Fault(body["events"], count, event=str(body.get("type", "")))
+        elif body.get("events") == "garbage":
+            self._sockets.garble(count)
+        elif body.get("socket") == "drop":
+            self._sockets.drop()
+        elif body.get("restart") == "empty":
+            self._network.restart()
+            self._sockets.drop()
+            self._cut_connections(request.transport)
+        else:
+            raise ValueError("no such fault")
+        return web.Response(status=204)
+
+    async def clear_faults(self, _request: web.Request) -> web.Response:
+        self._faults.clear()
+        return web.Response(status=204)
+
+    async def refuse_trunks(self, request: web.Request) -> web.Response:
+        self._network.refused_trunks = {str(name) for name in (await request.json())["refused"]}
+        return web.Response(status=204)
+
+    async def hang_up(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        self._network.channel(body["channel_id"]).far_end_hangs_up()
+        return web.Response(status=204)
+
+    async def press(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        self._network.channel(body["channel_id"]).press(str(body["digits"]))
+        return web.Response(status=204)
+
+
+@web.middleware
+async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+    if request.remote not in _LOOPBACK:
+        raise web.HTTPForbidden(text="loopback only")
+    if request.method == "POST" and request.content_type != "application/json":
+        raise web.HTTPUnsupportedMediaType(text="JSON only")
+    try:
+        return await handler(request)
+    except KeyError as error:
+        raise web.HTTPNotFound(text=f"no {error}") from error
+    except (ValueError, TypeError, AttributeError) as error:
+        raise web.HTTPBadRequest(text=str(error)) from error
+
+
+def _written(record: dict[str, Any]) -> dict[str, Any]:
+    return {name: _moments(value) for name, value in record.items()}
+
+
+def _moments(value: Any) -> Any:
+    if isinstance(value, list):
+        return [clock.text(moment) for moment in value]
+    return clock.text(value) if isinstance(value, datetime) else value

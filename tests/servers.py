@@ -1,0 +1,95 @@
+"""A pytest plugin: PostgreSQL and Valkey of the test run's own, there before Django reads its settings.
+
+Loaded by `-p tests.servers`. A store named in the environment (`DATABASE_URL`, `REDIS_URL`) is used instead.
+The servers end with the run, also one ended by `kill -9` (see `minivoice.local.watcher`); what such a run
+left on the disk is removed by the next.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Generator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from minivoice.local import kept, sockets
+from minivoice.local.lock import InUse, StateLock
+from minivoice.local.postgres import Postgres
+from minivoice.local.supervisor import Supervisor
+from minivoice.local.valkey import Valkey
+from minivoice.local.watcher import living
+
+_STORES = ("DATABASE_URL", "REDIS_URL")
+_stop: list["_Servers"] = []
+
+
+class _Servers:
+    """The stores of one test run."""
+
+    def __init__(self) -> None:
+        self.state = _new_state()
+        self.lock = StateLock.take(self.state, say=print)
+        self.postgres = Postgres(state=self.state, durable=False)
+        self.valkey = Valkey(state=self.state)
+        self.supervisor: Supervisor | None = None
+
+    def start(self) -> None:
+        self.supervisor = Supervisor(logs=self.state / "logs", lock_fd=self.lock.fd, say=print)
+        self.postgres.prepare(self.supervisor.run)
+        self.supervisor.start(self.postgres.process(), self.valkey.process())
+        self.postgres.create_database("minivoice")
+
+    def stop(self) -> None:
+        if self.supervisor:
+            self.supervisor.stop()
+        _remove(self.state)
+        self.lock.release()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None]:
+    """Set the environment, and start the servers, before pytest-django reads the settings."""
+    wanted = [name for name in _STORES if not os.environ.get(name)]
+    options = early_config.known_args_namespace
+    if wanted:
+        servers = _Servers()
+        _stop.append(servers)
+        urls = {"DATABASE_URL": servers.postgres.url(), "REDIS_URL": servers.valkey.url}
+        os.environ.update({name: urls[name] for name in wanted})
+        if not (options.help or options.collectonly or options.version):
+            servers.start()
+        for name, value in kept.keep_secrets(servers.state).items():
+            os.environ.setdefault(name, value)
+    os.environ.setdefault("EMBEDDED", "true")
+    return (yield)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure() -> None:
+    """Stop the servers and remove their data."""
+    while _stop:
+        _stop.pop().stop()
+
+
+def _new_state() -> Path:
+    """A state folder named after this process; those of runs that were killed are removed."""
+    runs = Path(tempfile.gettempdir()) / f"minivoice-tests-{os.getuid()}"
+    runs.mkdir(mode=0o700, exist_ok=True)
+    state = runs / str(os.getpid())
+    running = living()
+    for left in runs.iterdir():
+        if left == state or int(left.name) not in running:
+            with suppress(InUse):  # its servers are ending just now
+                lock = StateLock.take(left, say=print, timeout_seconds=0)
+                _remove(left)
+                lock.release()
+    state.mkdir(mode=0o700)
+    return state
+
+
+def _remove(state: Path) -> None:
+    Postgres(state=state).remove()
+    sockets.remove(state)
+    shutil.rmtree(state, ignore_errors=True)

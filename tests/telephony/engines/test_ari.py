@@ -1,0 +1,153 @@
+"""The adapter where the engine is not there, not well, or not to be trusted with what it is given."""
+
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from telephony.engines import ari_events
+from telephony.engines.ari import Ari
+from telephony.engines.facts import Answer, ChannelGone, EngineUnreachable, Kind
+from tests.telephony.engines.listening import Ears, SimulatedEngine, order
+
+
+@pytest.fixture
+def nowhere() -> Ari:
+    """An engine that is not running."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        port = taken.getsockname()[1]
+    return Ari(f"http://127.0.0.1:{port}/ari", "minivoice", "secret")
+
+
+@pytest.fixture
+def resetting() -> Iterator[Ari]:
+    """An engine that reads a request and closes the connection."""
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = server.accept()
+            except OSError:
+                return
+            connection.recv(65536)
+            connection.close()
+
+    threading.Thread(target=serve, daemon=True).start()
+    yield Ari(f"http://127.0.0.1:{server.getsockname()[1]}/ari", "minivoice", "secret")
+    server.close()
+
+
+def test_an_engine_that_is_down_has_refused(nowhere: Ari) -> None:
+    assert order(nowhere, "c1", "+15551230002") is Answer.REFUSED
+
+
+def test_an_engine_that_hangs_up_on_us_is_unclear(resetting: Ari) -> None:
+    assert order(resetting, "c1", "+15551230002") is Answer.UNCLEAR
+
+
+def test_an_engine_that_is_down_is_unreachable(nowhere: Ari) -> None:
+    for command in (nowhere.ping, nowhere.channels, lambda: nowhere.hang_up("c1")):
+        with pytest.raises(EngineUnreachable):
+            command()
+    with Ears(nowhere) as ears:
+        assert isinstance(ears.error, EngineUnreachable)
+
+
+def test_a_wrong_password_is_refused_and_never_shown(engine: SimulatedEngine) -> None:
+    stranger = Ari(engine.url, "minivoice", "guess-canary")
+    assert order(stranger, "c1", "+15551230002") is Answer.REFUSED
+    with pytest.raises(EngineUnreachable, match="401") as refused:
+        stranger.channels()
+    with Ears(stranger) as ears:
+        assert isinstance(ears.error, EngineUnreachable)
+    assert "guess-canary" not in f"{refused.value} {ears.error}"
+
+
+def test_the_engine_answers_a_ping(engine: SimulatedEngine) -> None:
+    engine.ari.ping()
+    with pytest.raises(ChannelGone):
+        engine.ari.answer(str(uuid.uuid4()))
+
+
+@pytest.mark.parametrize(
+    "evil", ["1\r\nX: y", "1\n", "${SHELL(id)}", '"a" <1>', "{b=c}", "1,2", "1&2", "1 2", "٣"]
+)
+def test_refuses_text_that_has_no_place_in_a_header_or_a_dialplan(nowhere: Ari, evil: str) -> None:
+    fit = {"channel_id": "c1", "endpoint": "PJSIP/1@t", "caller_id": "1", "context": "out"}
+    for name, value in [
+        ("endpoint", f"PJSIP/{evil}@t"),
+        ("caller_id", evil),
+        ("context", evil),
+        ("channel_id", evil),
+    ]:
+        with pytest.raises(ValueError, match="not fit"):
+            nowhere.originate(**(fit | {name: value}), variables={}, setup_seconds=5)
+    with pytest.raises(ValueError, match="not fit"):
+        nowhere.originate(**fit, variables={evil: "1"}, setup_seconds=5)
+    with pytest.raises(ValueError, match="not fit"):
+        nowhere.hang_up(f"../{evil}")
+
+
+@pytest.mark.parametrize("evil", ["1\r\nX: y", "${SHELL(id)}", '"', "{b}", "1,2"])
+def test_refuses_a_variable_that_would_be_read_as_something_else(nowhere: Ari, evil: str) -> None:
+    with pytest.raises(ValueError, match="not fit"):
+        nowhere.originate(
+            channel_id="c1",
+            endpoint="PJSIP/1@t",
+            caller_id="1",
+            context="out",
+            variables={"A": evil},
+            setup_seconds=5,
+        )
+
+
+def test_speech_may_say_anything(engine: SimulatedEngine, ears: Ears) -> None:
+    channel_id, playback_id = "speaks", str(uuid.uuid4())
+    order(engine.ari, channel_id, "+15551230002")
+    ears.wait_for(channel_id, Kind.ENTERED)
+    engine.ari.play(channel_id, playback_id=playback_id, media=['say:«{$1,000}»\r\n"Hi"'])
+    assert ears.wait_for(channel_id, Kind.PLAYED).playback_id == playback_id
+    engine.ari.hang_up(channel_id)
+
+
+def test_a_timestamp_is_the_engines_in_utc_milliseconds() -> None:
+    event = {"type": "StasisStart", "timestamp": "2026-03-01T01:02:03.456+0200", "channel": {"id": "c1"}}
+    fact = ari_events.fact(event)
+    assert fact is not None
+    assert fact.at.isoformat() == "2026-02-28T23:02:03.456000+00:00"
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        "",
+        b"\xff",
+        "[]",
+        '{"type": null}',
+        '{"type": "StasisStart", "timestamp": "2026-03-01T01:02:03.456+0000", "channel": {"id": 7}}',
+        '{"type": "StasisStart", "timestamp": "yesterday", "channel": {"id": "c1"}}',
+        '{"type": "ChannelDestroyed", "timestamp": "2026-03-01T01:02Z", "channel": {"id": "c"}, "cause": []}',
+        '{"type": "ChannelDestroyed", "timestamp": "2026-03-01T01Z", "channel": {"id": "c"}, "cause": 1e999}',
+        "[" * 100_000,
+    ],
+)
+def test_a_frame_that_makes_no_sense_is_one_kind_of_error(frame: str | bytes) -> None:
+    with pytest.raises(ValueError):
+        ari_events.fact(ari_events.parse(frame))
+
+
+def test_an_event_we_do_not_use_says_nothing() -> None:
+    assert ari_events.fact({"type": "ChannelVarset", "variable": "A"}) is None
+
+
+def test_an_engine_that_accepts_and_never_answers_is_unclear_within_its_time(engine: SimulatedEngine) -> None:
+    engine.control("faults", {"originate": "hang"})
+    started = time.monotonic()
+    assert order(engine.ari, "hung", "+15551230002") is Answer.UNCLEAR
+    assert 2.5 < time.monotonic() - started < 4.5
+    assert engine.records(id="hung") == []

@@ -1,0 +1,198 @@
+"""Deliveries as rows: which are due, who has them, what came of them."""
+
+import random
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+
+from django.db import connection, transaction
+
+from minivoice.fields import SecretField
+from webhooks.models import WebhookEvent
+
+RETRY_SECONDS = (5, 30, 120, 600, 1800, 7200, 21600, 43200, 86400, 86400)
+LEASE_SECONDS = 30  # longer than any exchange
+MAX_AT_ONE_ENDPOINT = 8
+
+_JITTER = 0.2
+_MAX_RETRY_AFTER_SECONDS = 3600
+_GONE = 410
+_CLAIMS_LOCK = 0x6D76_7768  # "mvwh": an advisory lock of ours
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Claim:
+    """A delivery that is ours until its lease runs out. `attempt` counts from 1."""
+
+    row_id: int
+    attempt: int
+    event_id: str
+    delivery_id: str
+    event: str
+    body: bytes
+    url: str
+    secret: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Result:
+    """What came of one attempt. `error` is a word of the delivery log, empty after success."""
+
+    claim: Claim
+    started_at: datetime
+    duration_ms: int
+    http_status: int | None = None
+    error: str = ""
+    response: str = ""
+    retry_after_seconds: float = 0.0
+
+
+def claim(*, places: int, now: datetime) -> list[Claim]:
+    """Take the oldest due deliveries, at most `places`, and no endpoint's ninth at one time."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        # Two claims at once would each find eight free places at one endpoint. Lock first, then count.
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_CLAIMS_LOCK])
+        cursor.execute(
+            _CLAIM,
+            {
+                "now": now,
+                "leased_until": now + timedelta(seconds=LEASE_SECONDS),
+                "places": places,
+                "max_at_one_endpoint": MAX_AT_ONE_ENDPOINT,
+            },
+        )
+        rows = cursor.fetchall()
+    secrets = {stored: SecretField().from_db_value(stored) or "" for stored in {row[-1] for row in rows}}
+    return [
+        Claim(
+            row_id=row_id,
+            attempt=attempt,
+            event_id=event_id,
+            delivery_id=delivery_id,
+            event=event,
+            body=bytes(body),
+            url=url,
+            secret=secrets[stored],
+        )
+        for row_id, attempt, event_id, delivery_id, event, body, url, stored in rows
+    ]
+
+
+def note(results: Sequence[Result], *, now: datetime) -> None:
+    """Write down what came of these attempts, and when the failed ones are due again.
+
+    A delivery that another worker has claimed meanwhile stays as it is: only the attempt is added to the log.
+    """
+    columns = zip(*[_row(result, now) for result in results], strict=True)
+    with connection.cursor() as cursor:
+        cursor.execute(_NOTE, [list(column) for column in columns])
+
+
+def retry_delay(*, attempt: int, retry_after_seconds: float) -> float | None:
+    """Return the seconds to wait after this failed attempt (the first is 1), or None after the last."""
+    if attempt > len(RETRY_SECONDS):
+        return None
+    jitter = random.uniform(1.0, 1.0 + _JITTER)  # noqa: S311  spreads load, guards nothing
+    return max(RETRY_SECONDS[attempt - 1] * jitter, retry_after_seconds)
+
+
+def retry_after(value: str, now: datetime) -> float:
+    """Return the seconds a `Retry-After` header (RFC 9110) asks for: an hour at most, 0 if it is silly."""
+    if re.fullmatch(r"[0-9]+", value):
+        seconds = float(value.lstrip("0")[:5] or 0)  # five digits are beyond the hour already
+    else:
+        try:
+            moment = parsedate_to_datetime(value)
+        except (ValueError, TypeError, OverflowError):
+            return 0.0
+        seconds = (moment.replace(tzinfo=moment.tzinfo or UTC) - now).total_seconds()
+    return min(max(seconds, 0.0), _MAX_RETRY_AFTER_SECONDS)
+
+
+def _row(result: Result, now: datetime) -> tuple[object, ...]:
+    """Return the result as `_NOTE` takes it."""
+    status, next_attempt_at, delivered_at = _verdict(result, now)
+    return (
+        result.claim.row_id,
+        result.claim.attempt,
+        status,
+        next_attempt_at,
+        delivered_at,
+        result.started_at,
+        result.duration_ms,
+        result.http_status,
+        result.error,
+        result.response,
+    )
+
+
+def _verdict(result: Result, now: datetime) -> tuple[str, datetime | None, datetime | None]:
+    """Return the delivery's status, its next attempt's time and its time of success."""
+    if not result.error:
+        return WebhookEvent.Status.DELIVERED.value, None, now
+    delay = retry_delay(attempt=result.claim.attempt, retry_after_seconds=result.retry_after_seconds)
+    if result.http_status == _GONE or delay is None:
+        return WebhookEvent.Status.EXHAUSTED.value, None, None
+    return WebhookEvent.Status.PENDING.value, now + timedelta(seconds=delay), None
+
+
+# `waiting` hops through the index from endpoint to endpoint: the backlog of a slow one costs one step.
+_CLAIM = """
+    WITH RECURSIVE waiting AS (
+        (SELECT application_id FROM webhooks_webhookevent WHERE status = 'pending' ORDER BY 1 LIMIT 1)
+        UNION ALL
+        SELECT (
+            SELECT e.application_id FROM webhooks_webhookevent e
+            WHERE e.status = 'pending' AND e.application_id > waiting.application_id
+            ORDER BY e.application_id LIMIT 1
+        )
+        FROM waiting WHERE waiting.application_id IS NOT NULL
+    ), due AS MATERIALIZED (
+        SELECT oldest.id
+        FROM waiting
+        CROSS JOIN LATERAL (
+            SELECT count(*) AS leases FROM webhooks_webhookevent e
+            WHERE e.is_in_flight AND e.application_id = waiting.application_id AND e.next_attempt_at > %(now)s
+        ) in_flight
+        CROSS JOIN LATERAL (
+            SELECT e.id, e.next_attempt_at FROM webhooks_webhookevent e
+            WHERE e.status = 'pending' AND e.application_id = waiting.application_id
+                AND e.next_attempt_at <= %(now)s
+            ORDER BY e.next_attempt_at, e.id
+            LIMIT greatest(%(max_at_one_endpoint)s - in_flight.leases, 0)
+        ) oldest
+        ORDER BY oldest.next_attempt_at, oldest.id
+        LIMIT %(places)s
+    ), locked AS MATERIALIZED (
+        SELECT e.id FROM webhooks_webhookevent e
+        WHERE e.id = ANY (ARRAY(SELECT id FROM due)) AND e.status = 'pending' AND e.next_attempt_at <= %(now)s
+        FOR UPDATE SKIP LOCKED
+    )
+    UPDATE webhooks_webhookevent e
+    SET attempts = e.attempts + 1, next_attempt_at = %(leased_until)s, is_in_flight = true
+    FROM applications_application a
+    WHERE e.id = ANY (ARRAY(SELECT id FROM locked)) AND a.id = e.application_id
+    RETURNING e.id, e.attempts, e.public_id, e.delivery_id, e.type, e.body, e.url, a.webhook_secret
+"""
+
+_NOTE = """
+    WITH seen AS (
+        SELECT * FROM unnest(
+            %s::bigint[], %s::smallint[], %s::text[], %s::timestamptz[], %s::timestamptz[],
+            %s::timestamptz[], %s::integer[], %s::smallint[], %s::text[], %s::text[]
+        ) AS seen (event_id, number, status, next_attempt_at, delivered_at,
+            started_at, duration_ms, http_status, error, response)
+    ), noted AS (
+        UPDATE webhooks_webhookevent e
+        SET status = seen.status, next_attempt_at = seen.next_attempt_at, delivered_at = seen.delivered_at,
+            is_in_flight = false
+        FROM seen
+        WHERE e.id = seen.event_id AND e.attempts = seen.number AND e.is_in_flight
+    )
+    INSERT INTO webhooks_deliveryattempt
+        (event_id, number, started_at, duration_ms, http_status, error, response)
+    SELECT event_id, number, started_at, duration_ms, http_status, error, response FROM seen
+    ON CONFLICT (event_id, number) DO NOTHING
+"""
