@@ -20,12 +20,8 @@ class Caller:
     application: Application
     customer: Customer
 
-    is_authenticated = True  # what DRF asks of a user
 
-
-def issue(
-    *, application: Application, scopes: Sequence[str], issued_with: int | None = None
-) -> tuple[ApiKey, str]:
+def issue(*, application: Application, scopes: Sequence[str], issued_with: int | None = None) -> tuple[ApiKey, str]:
     """Make a key of `application` with `scopes`; return its row and the text, which is kept nowhere.
 
     `issued_with` is the id of the key that asked for it, if one did.
@@ -34,9 +30,7 @@ def issue(
     return keep(text, application=application, scopes=scopes, issued_with=issued_with), text
 
 
-def keep(
-    text: str, *, application: Application, scopes: Sequence[str], issued_with: int | None = None
-) -> ApiKey:
+def keep(text: str, *, application: Application, scopes: Sequence[str], issued_with: int | None = None) -> ApiKey:
     """Keep what recognises the key `text`, made here or by the supervisor of the demo; return its row."""
     return ApiKey.objects.create(
         application=application,

@@ -7,6 +7,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from applications import keys
+from applications.authentication import caller
 from applications.models import ApiKey, Application
 from minivoice import api, clock, inputs
 
@@ -31,15 +32,15 @@ class Applications(api.View):
 
     def post(self, request: Request) -> Response:
         form = api.clean(APPLICATION_FORM, request.data)
-        caller = request.user
+        issuer = caller(request)
         with transaction.atomic():
-            application = Application.objects.create(customer=caller.customer, **form)
-            _, text = keys.issue(application=application, scopes=caller.scopes, issued_with=caller.key_id)
+            application = Application.objects.create(customer=issuer.customer, **form)
+            _, text = keys.issue(application=application, scopes=issuer.scopes, issued_with=issuer.key_id)
         body = render(application)
         return Response({**body, "api_key": text, "created_at": body["created_at"]}, status=201)
 
     def get(self, request: Request) -> Response:
-        applications = Application.objects.filter(customer=request.user.customer).select_related("customer")
+        applications = Application.objects.filter(customer=caller(request).customer).select_related("customer")
         return api.page(request, applications, render)
 
 

@@ -72,7 +72,7 @@ def hold(*, customer_id: int, key: str, amount: Decimal, funded_seconds: int, no
             _HOLD,
             {"customer": customer_id, "key": key, "amount": amount, "seconds": funded_seconds, "now": now},
         )
-        return cursor.rowcount == 1
+        return bool(cursor.rowcount)
 
 
 def settle(*, key: str, price: rating.Price, milliseconds: int, now: datetime) -> Settlement | None:

@@ -17,9 +17,7 @@ class RateDeck(models.Model):
 
     class Meta:
         constraints = [
-            models.CheckConstraint(
-                condition=models.Q(currency__regex=r"^[A-Z]{3}$"), name="rate_deck_currency_iso"
-            ),
+            models.CheckConstraint(condition=models.Q(currency__regex=r"^[A-Z]{3}$"), name="rate_deck_currency_iso"),
         ]
 
     def __str__(self) -> str:
@@ -167,7 +165,8 @@ class Entry(models.Model):
         verbose_name_plural = "entries"
         constraints = [
             models.CheckConstraint(
-                condition=models.Q(kind__in=["top_up", "charge", "refund", "adjustment"]), name="entry_kind_known"
+                condition=models.Q(kind__in=["top_up", "charge", "refund", "adjustment"]),
+                name="entry_kind_known",
             ),
             models.CheckConstraint(
                 condition=~models.Q(kind="charge") | models.Q(amount__lt=0), name="entry_charge_takes"

@@ -3,6 +3,7 @@
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from applications.authentication import caller
 from billing.models import Balance
 from minivoice import api
 from minivoice.money import text
@@ -12,7 +13,7 @@ class BalanceView(api.View):
     """`GET /v1/balance`: what the customer has."""
 
     def get(self, request: Request) -> Response:
-        balance = Balance.objects.get(customer=request.user.customer)
+        balance = Balance.objects.get(customer=caller(request).customer)
         return Response(
             {
                 "posted": text(balance.posted),

@@ -14,7 +14,7 @@ from django.db import connection
 
 from applications.models import Customer
 from billing import ledger, rates, rating
-from minivoice import clock, errors
+from minivoice import clock, errors, money
 from telephony import routing
 
 
@@ -103,9 +103,10 @@ def day_cap(facts: Facts) -> errors.ApiError | None:
     cap = facts.account.day_cap
     if cap is None or facts.account.spent_today + facts.hold <= cap:
         return None
-    frees_up = (facts.accepted_at + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
+    midnight = (facts.accepted_at + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
+    limit = f"{money.text(cap)} {facts.account.currency}"
     return errors.SpendControlExceeded(
-        f"the daily spend cap of {cap.normalize():f} {facts.account.currency} is reached; it frees up at {clock.text(frees_up)}"
+        f"the daily spend cap of {limit} is reached; it frees up at {clock.text(midnight)}"
     )
 
 

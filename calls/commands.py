@@ -185,7 +185,8 @@ def _line(call: Call, facts: admission.Facts) -> dict[str, Any]:
             "price_per_minute": money.text(call.price_per_minute),
             "increments": f"{call.initial_increment}/{call.subsequent_increment}",
         },
-        "live_calls": facts.live_calls,
+        "live_calls": facts.live_calls + 1,
+        "max_concurrent_calls": facts.customer.max_concurrent_calls,
     }
 
 
@@ -196,7 +197,8 @@ def _values(row: models.Model) -> list[Any]:
 @cache
 def _columns(model: type[models.Model]) -> list[Any]:
     """The columns that an insert names: all but the key, and but the call a new row is joined to."""
-    return [field for field in model._meta.concrete_fields if not field.primary_key and field.name != "call"]
+    fields = model._meta.concrete_fields  # noqa: SLF001  Django's documented way to a model's columns
+    return [field for field in fields if not field.primary_key and field.name != "call"]
 
 
 @cache

@@ -42,7 +42,8 @@ def record(fact: Fact, *, now: datetime) -> int | None:
         with transaction.atomic():
             call, row = _lock_attempt(attempt["id"])
             timeline.add(call, f"engine_{fact.kind}", at=fact.at, channel_id=fact.channel_id)
-            _HANDLERS[fact.kind](call, row, fact, now)
+            if not call.is_final and row.state != Attempt.State.ENDED:
+                _HANDLERS[fact.kind](call, row, fact, now)
         crashpoint("fact_stored")
     call_id: int = attempt["call_id"]
     return call_id
@@ -187,7 +188,7 @@ def _dialing(call: Call, attempt: Attempt, now: datetime) -> None:
 
 def _ringing(call: Call, attempt: Attempt, fact: Fact, now: datetime) -> None:
     _dialing(call, attempt, now)
-    if not call.may_become(Status.RINGING) or attempt.state == Attempt.State.ENDED:
+    if not call.may_become(Status.RINGING):
         return
     call.ringing_at, call.deadline_at = fact.at, now + timedelta(seconds=call.ring_seconds)
     _advance(call, Status.RINGING)
@@ -198,24 +199,29 @@ def _ringing(call: Call, attempt: Attempt, fact: Fact, now: datetime) -> None:
 
 def _answered(call: Call, attempt: Attempt, fact: Fact, now: datetime) -> None:
     _dialing(call, attempt, now)
-    if not call.may_become(Status.IN_PROGRESS) or attempt.state == Attempt.State.ENDED:
+    if not call.may_become(Status.IN_PROGRESS):
         return
     call.answered_at, call.trunk_id, call.proven_at = fact.at, attempt.trunk_id, fact.at
     call.deadline_at = fact.at + timedelta(seconds=call.timer_seconds) + _OVER_TIME
     _advance(call, Status.IN_PROGRESS)
     crashpoint("answer_before_commit")
-    Flow.objects.get_or_create(
-        call=call, defaults={"url": call.answer_url, "method": call.application.answer_method}
-    )
+    Flow.objects.get_or_create(call=call, defaults={"url": call.answer_url, "method": call.application.answer_method})
     _publish(call, "call.answered", {}, now)
     call.save()
 
 
-_HANDLERS = {Kind.RINGING: _ringing, Kind.PROGRESS: _ringing, Kind.ANSWERED: _answered, Kind.ENTERED: _answered}
+_HANDLERS = {
+    Kind.RINGING: _ringing,
+    Kind.PROGRESS: _ringing,
+    Kind.ANSWERED: _answered,
+    Kind.ENTERED: _answered,
+}
 
 
 def _lock(call_id: int) -> Call:
-    return Call.objects.select_for_update(of=("self",)).select_related("application", "customer", "trunk").get(pk=call_id)
+    return (
+        Call.objects.select_for_update(of=("self",)).select_related("application", "customer", "trunk").get(pk=call_id)
+    )
 
 
 def _lock_attempt(attempt_id: int) -> tuple[Call, Attempt]:
@@ -252,7 +258,12 @@ def _publish(call: Call, event: str, data: dict[str, Any], now: datetime, occurr
 
 
 def _close(attempt: Attempt, now: datetime, *, sip_code: int | None = None, cause: int | None = None) -> None:
-    attempt.state, attempt.ended_at, attempt.sip_code, attempt.cause = Attempt.State.ENDED, now, sip_code, cause
+    attempt.state, attempt.ended_at, attempt.sip_code, attempt.cause = (
+        Attempt.State.ENDED,
+        now,
+        sip_code,
+        cause,
+    )
     attempt.save(update_fields=["state", "ended_at", "sip_code", "cause"])
 
 
@@ -279,4 +290,7 @@ def _next_trunk(call: Call, attempt: Attempt, now: datetime) -> bool:
 
 def _arithmetic(call: Call) -> dict[str, Any]:
     """Return how the charge came about, for the timeline."""
-    return {"rate": {name: str(value) for name, value in asdict(call.price).items()}, "prefix": call.rate_prefix}
+    return {
+        "rate": {name: str(value) for name, value in asdict(call.price).items()},
+        "prefix": call.rate_prefix,
+    }

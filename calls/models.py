@@ -124,9 +124,16 @@ class Call(models.Model):
 
     class Meta:
         constraints = [
-            models.CheckConstraint(condition=Q(status__in=[status.value for status in Status]), name="call_status_known"),
             models.CheckConstraint(
-                condition=Q(status__in=sorted(FINAL), ended_at__isnull=False, end_reason__gt="", cost_amount__isnull=False)
+                condition=Q(status__in=[status.value for status in Status]), name="call_status_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(
+                    status__in=sorted(FINAL),
+                    ended_at__isnull=False,
+                    end_reason__gt="",
+                    cost_amount__isnull=False,
+                )
                 | Q(LIVE, ended_at=None, end_reason="", cost_amount=None),
                 name="call_final_has_ended",
             ),
@@ -140,7 +147,7 @@ class Call(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.public_id
+        return str(self.public_id)
 
     @property
     def is_final(self) -> bool:
@@ -201,9 +208,7 @@ class Attempt(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["call", "number"], name="attempt_number_once"),
-            models.UniqueConstraint(
-                fields=["call"], name="attempt_one_open", condition=~Q(state="ended")
-            ),
+            models.UniqueConstraint(fields=["call"], name="attempt_one_open", condition=~Q(state="ended")),
             models.CheckConstraint(
                 condition=Q(state="due", claimed_at=None)
                 | Q(state__in=["claimed", "taken", "unclear"], claimed_at__isnull=False)

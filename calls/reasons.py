@@ -58,7 +58,7 @@ def explain(call: Call, fact: Fact) -> Ending:
         return Ending(Reason(call.intent), fact.at, Party(call.intent_by), sip_code)
     if sip_code in {408, 480}:
         return Ending(_silence(call), fact.at, sip_code=sip_code)
-    if sip_code is not None and sip_code >= 300:  # noqa: PLR2004  below lies no refusal
+    if sip_code is not None and sip_code >= 300:
         return Ending(_refusal(sip_code), fact.at, sip_code=sip_code)
     reason = _CAUSES.get(fact.cause or 0, Reason.TRUNK_FAILED)
     return Ending(_silence(call) if reason == Reason.NO_ANSWER else reason, fact.at)
@@ -82,6 +82,6 @@ def _silence(call: Call) -> Reason:
 
 
 def _refusal(sip_code: int) -> Reason:
-    if 500 <= sip_code <= 599:  # noqa: PLR2004  the class of server failures
+    if 500 <= sip_code <= 599:
         return Reason.TRUNK_FAILED
     return _SIP.get(sip_code, Reason.REJECTED)

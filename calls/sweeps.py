@@ -35,18 +35,14 @@ def reconcile(*, now: datetime) -> list[Fact]:
     Raises EngineUnreachable, having changed nothing, when there is no list.
     """
     channels = {channel.id: channel for channel in link.adapter().channels()}
-    attempts = list(
-        Attempt.objects.exclude(state__in=[Attempt.State.DUE, Attempt.State.ENDED]).select_related("call")
-    )
+    attempts = list(Attempt.objects.exclude(state__in=[Attempt.State.DUE, Attempt.State.ENDED]).select_related("call"))
     present = [attempt for attempt in attempts if str(attempt.channel_id) in channels]
     _prove(present, now)
     for attempt in attempts:
         if str(attempt.channel_id) not in channels:
             _missing(attempt, now)
     _hang_up_strangers(set(channels) - {str(attempt.channel_id) for attempt in attempts})
-    return [
-        fact for attempt in present for fact in _unheard(attempt, channels[str(attempt.channel_id)], now)
-    ]
+    return [fact for attempt in present for fact in _unheard(attempt, channels[str(attempt.channel_id)], now)]
 
 
 _REASONS = {
@@ -90,7 +86,7 @@ def _unheard(attempt: Attempt, channel: Channel, now: datetime) -> list[Fact]:
 
 def _hang_up_strangers(ids: set[str]) -> None:
     """End channels of calls that have ended: asked for late, or hung up while the engine was away."""
-    ours = Attempt.objects.filter(channel_id__in=[id_ for id_ in ids if len(id_) == 36], state=Attempt.State.ENDED)  # noqa: PLR2004
+    ours = Attempt.objects.filter(channel_id__in=[id_ for id_ in ids if len(id_) == 36], state=Attempt.State.ENDED)
     for channel_id in ours.values_list("channel_id", flat=True):
         logger.warning("channel %s outlived its call", channel_id)
         link.adapter().hang_up(str(channel_id))

@@ -24,7 +24,7 @@ from calls import dialing, lifecycle, sweeps
 from calls.flow import fetching, store
 from calls.flow.runner import Runner
 from calls.models import Call, Party, Reason
-from minivoice import clock, logs
+from minivoice import clock
 from minivoice.outbound import Client
 from telephony import link
 from telephony.engines.ari import Ari
@@ -243,7 +243,7 @@ class Turn:
             try:
                 await self._ask("SELECT %s IS NOT NULL")
             except (OperationalError, InterfaceError):
-                logger.error("the switchboard's lock is lost")
+                logger.critical("the switchboard's lock is lost")
                 return
             await asyncio.sleep(TICK_SECONDS)
 

@@ -6,6 +6,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from applications.authentication import caller
 from applications.models import ApiKey
 from calls import commands, rendering, timeline
 from calls.models import Call
@@ -51,11 +52,11 @@ class Calls(api.View):
             ring_seconds=form["timeout_seconds"],
             max_duration_seconds=form["max_duration_seconds"],
         )
-        call = commands.place(caller=request.user, order=order, request_id=logs.request_id.get(), now=now)
+        call = commands.place(caller=caller(request), order=order, request_id=logs.request_id.get(), now=now)
         return Response(rendering.call(commands.await_engine(call)), status=201)
 
     def get(self, request: Request) -> Response:
-        calls = Call.objects.filter(application=request.user.application)
+        calls = Call.objects.filter(application=caller(request).application)
         return api.page(request, calls.select_related("application", "customer", "trunk"), rendering.call)
 
 
@@ -65,7 +66,7 @@ class OneCall(api.View):
     not_found = errors.CallNotFound
 
     def get(self, request: Request, call_id: str) -> Response:
-        return Response(rendering.call(commands.find(request.user.application.pk, call_id)))
+        return Response(rendering.call(commands.find(caller(request).application.pk, call_id)))
 
 
 class Hangup(api.View):
@@ -75,7 +76,7 @@ class Hangup(api.View):
     scopes = {"POST": ApiKey.Scope.CALLS}
 
     def post(self, request: Request, call_id: str) -> Response:
-        call = commands.find(request.user.application.pk, call_id)
+        call = commands.find(caller(request).application.pk, call_id)
         return Response(rendering.call(commands.hang_up(call=call, now=clock.now())))
 
 
@@ -85,5 +86,5 @@ class Timeline(api.View):
     not_found = errors.CallNotFound
 
     def get(self, request: Request, call_id: str) -> Response:
-        lines = timeline.read(commands.find(request.user.application.pk, call_id))
+        lines = timeline.read(commands.find(caller(request).application.pk, call_id))
         return Response({"data": lines, "count": len(lines), "next_cursor": None})

@@ -5,9 +5,10 @@ import binascii
 import logging
 import re
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import IO, Any, NoReturn
 
+from django.core.exceptions import ObjectDoesNotExist
 from django.db import InterfaceError, OperationalError
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
@@ -19,7 +20,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from minivoice import errors, logs, strictjson
+from minivoice import errors, inputs, logs, strictjson
 
 logger = logging.getLogger(__name__)
 
@@ -29,9 +30,7 @@ class StrictJsonParser(BaseParser):
 
     media_type = "application/json"
 
-    def parse(
-        self, stream: IO[Any], media_type: str | None = None, parser_context: Any = None
-    ) -> dict[str, Any]:
+    def parse(self, stream: IO[Any], media_type: str | None = None, parser_context: Any = None) -> dict[str, Any]:
         charset = re.search(r"charset\s*=\s*\"?([\w-]+)", media_type or "", re.IGNORECASE)
         if charset and charset[1].lower() not in {"utf-8", "utf8"}:
             raise errors.UnsupportedMediaType
@@ -47,14 +46,15 @@ class StrictJsonParser(BaseParser):
 class JsonWhateverIsAsked(BaseContentNegotiation):
     """JSON in, JSON out: `Accept` is not looked at."""
 
-    def select_parser(self, request: Request, parsers: Sequence[BaseParser]) -> BaseParser | None:
+    def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser | None:
         media_type = request.content_type.partition(";")[0].strip().lower()
-        return parsers[0] if media_type == "application/json" else None
+        return next(iter(parsers)) if media_type == "application/json" else None
 
     def select_renderer(
-        self, request: Request, renderers: Sequence[BaseRenderer], format_suffix: str | None = None
+        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
     ) -> tuple[BaseRenderer, str]:
-        return renderers[0], renderers[0].media_type
+        renderer = next(iter(renderers))
+        return renderer, renderer.media_type
 
 
 class View(APIView):
@@ -70,14 +70,12 @@ def clean(form: serializers.Serializer[Any], data: Any) -> dict[str, Any]:
     try:
         cleaned: dict[str, Any] = form.run_validation(data)
     except exceptions.ValidationError as error:
-        param, message = _first(error.detail)
-        raise errors.InvalidRequest(message, param=param) from error
+        param, message = inputs.first(error)
+        raise errors.InvalidRequest(f"{param} {message}", param=param) from error
     return cleaned
 
 
-def page(
-    request: Request, rows: QuerySet[Any], render: Callable[[Any], dict[str, Any]], default: int = 50
-) -> Response:
+def page(request: Request, rows: QuerySet[Any], render: Callable[[Any], dict[str, Any]], default: int = 50) -> Response:
     """Answer one page of `rows`, newest first, by keyset: every page costs the same.
 
     The cursor is the key of the last row seen. It needs no signature, for `rows` is already scoped to the caller.
@@ -161,7 +159,7 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 def _as_api_error(error: Exception, context: dict[str, Any]) -> errors.ApiError | None:
     if isinstance(error, errors.ApiError):
         return error
-    if isinstance(error, Http404 | Model.DoesNotExist):
+    if isinstance(error, Http404 | ObjectDoesNotExist):
         not_found: type[errors.ApiError] = context["view"].not_found
         return not_found()
     if isinstance(error, exceptions.NotAuthenticated | exceptions.AuthenticationFailed):
@@ -177,15 +175,6 @@ def _as_api_error(error: Exception, context: dict[str, Any]) -> errors.ApiError 
         return errors.Unavailable(retry_after_seconds=2)
     logger.error("unexpected failure", exc_info=error)
     return errors.InternalError()
-
-
-def _first(detail: Any, path: str = "") -> tuple[str, str]:
-    """Return the first field that is wrong and the sentence about it."""
-    if isinstance(detail, dict):
-        name, inner = next(iter(detail.items()))
-        return _first(inner, f"{path}.{name}" if path else str(name))
-    message = str(detail[0]) if isinstance(detail, list) else str(detail)
-    return path, f"{path} {message}" if path else message
 
 
 def _limit(text: str | None, default: int) -> int:

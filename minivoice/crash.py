@@ -1,32 +1,35 @@
-"""Fault points. `crashpoint(name)` does nothing unless a fault test names it; then it kills the process outright.
+"""Fault points. `crashpoint(name)` does nothing unless a fault test armed it; then it kills the process outright.
 
-The environment variable `CRASHPOINT` is `name` or `name:n` (the nth pass kills). With `CRASHPOINT_ONCE` set to a
-file's path, the file is made first and an existing file disarms the point, so that a restarted process lives.
+A fault test names a file in the environment variable `CRASHPOINTS` of every process, and arms a point by writing
+`name n` into it: the nth pass from then on kills. Removing the file is what the killer must win, so that exactly one
+process dies, once.
 """
 
 import os
 import signal
 from pathlib import Path
 
-_armed, _, _pass = os.environ.get("CRASHPOINT", "").partition(":")
-_left = int(_pass or 1)
+_file = Path(os.environ["CRASHPOINTS"]) if "CRASHPOINTS" in os.environ else None
 
 
 def crashpoint(name: str) -> None:
     """Kill this process with SIGKILL if a fault test armed `name` and this is the pass it chose."""
-    if name == _armed:
-        _pass_by()
+    if _file is not None:
+        _pass(_file, name)
 
 
-def _pass_by() -> None:
-    global _left  # noqa: PLW0603  the count of passes is the whole state of an armed process
-    _left -= 1
-    if _left > 0:
+def _pass(file: Path, name: str) -> None:
+    try:
+        armed, passes = file.read_text().split()
+    except (FileNotFoundError, ValueError):
         return
-    once = os.environ.get("CRASHPOINT_ONCE")
-    if once:
-        try:
-            Path(once).touch(exist_ok=False)
-        except FileExistsError:
-            return
+    if armed != name:
+        return
+    if int(passes) > 1:
+        file.write_text(f"{name} {int(passes) - 1}")
+        return
+    try:
+        file.unlink()
+    except FileNotFoundError:
+        return
     os.kill(os.getpid(), signal.SIGKILL)

@@ -1,4 +1,5 @@
-"""Fields of request bodies: DRF's, made strict. Text is text, numbers are numbers, and what is taken is kept as sent."""
+"""Fields of request bodies: DRF's, made strict. Text is text, numbers are numbers, and what is taken is kept as sent.
+"""
 
 import json
 import re
@@ -155,12 +156,20 @@ class Metadata(serializers.Field[dict[str, Any], Any, dict[str, Any], Any]):
         if any(len(name) > METADATA_NAME_CHARACTERS for name in data):
             raise serializers.ValidationError(f"names may have at most {METADATA_NAME_CHARACTERS} characters")
         if any(isinstance(value, str) and len(value) > METADATA_VALUE_CHARACTERS for value in data.values()):
-            raise serializers.ValidationError(
-                f"values may have at most {METADATA_VALUE_CHARACTERS} characters"
-            )
+            raise serializers.ValidationError(f"values may have at most {METADATA_VALUE_CHARACTERS} characters")
         if data and len(json.dumps(data, ensure_ascii=False).encode()) > METADATA_BYTES:
             raise serializers.ValidationError("may have at most 16 KiB in all")
         return data
+
+
+def first(error: serializers.ValidationError) -> tuple[str, str]:
+    """Return the first field that is wrong, and what is wrong with it."""
+    path: list[str] = []
+    detail: Any = error.detail
+    while isinstance(detail, dict):
+        name, detail = next(iter(detail.items()))
+        path.append(str(name))
+    return ".".join(path), str(detail[0])
 
 
 def is_e164(text: str) -> bool:

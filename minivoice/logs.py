@@ -13,9 +13,9 @@ class Context(logging.Filter):
     """Put the current request id and call id on every record."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.request_id = request_id.get()
-        record.call_id = call_id.get()
-        record.where = " ".join(part for part in (record.request_id, record.call_id) if part) or "-"
+        request, call = request_id.get(), call_id.get()
+        where = " ".join(part for part in (request, call) if part) or "-"
+        vars(record).update(request_id=request, call_id=call, where=where)
         return True
 
 

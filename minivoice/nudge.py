@@ -53,7 +53,7 @@ def wait(topic: str, seconds: float) -> str | None:
     except (RedisError, OSError) as error:
         _be_quiet(error)
         return None
-    return answer[1].decode() if answer else None
+    return str(answer[1]) if answer else None
 
 
 def tell(topic: str, word: str) -> None:
@@ -81,6 +81,7 @@ def _connect(socket_timeout: float) -> Redis:
         socket_timeout=socket_timeout,
         socket_connect_timeout=1.0,
         retry=Retry(NoBackoff(), 0),
+        decode_responses=True,
     )
 
 

@@ -55,7 +55,7 @@ class Answer:
     duration_ms: int
 
 
-class Failure(Exception):  # noqa: N818  a word of the delivery log, not a defect
+class Failure(Exception):
     """No answer, and why.
 
     `word` is one of `dns_failed`, `blocked_address`, `connect_failed`, `connect_timeout`, `tls_failed`,
@@ -163,9 +163,7 @@ class SystemLookup:
             self._resolver = aiodns.DNSResolver(self._nameservers, timeout=self._timeout_seconds, tries=1)
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                found = await self._resolver.getaddrinfo(
-                    name, family=socket.AF_UNSPEC, type=socket.SOCK_STREAM
-                )
+                found = await self._resolver.getaddrinfo(name, family=socket.AF_UNSPEC, type=socket.SOCK_STREAM)
         except (aiodns.error.DNSError, TimeoutError) as error:
             raise Failure("dns_failed", f"{name}: {error}") from error
         return [node.addr[0].decode() for node in found.nodes]
@@ -190,7 +188,7 @@ class _PublicOnly(AbstractResolver):
         self,
         host: str,
         port: int = 0,
-        family: socket.AddressFamily = socket.AF_UNSPEC,  # noqa: ARG002
+        family: socket.AddressFamily = socket.AF_UNSPEC,
     ) -> list[ResolveResult]:
         found = await self._lookup(host)
         if not found:

@@ -52,7 +52,8 @@ class Trunk(models.Model):
                 fields=["customer", "gateway_name"], name="trunk_gateway_name_once", nulls_distinct=False
             ),
             models.CheckConstraint(
-                condition=models.Q(direction__in=["outbound", "inbound", "both"]), name="trunk_direction_known"
+                condition=models.Q(direction__in=["outbound", "inbound", "both"]),
+                name="trunk_direction_known",
             ),
         ]
 

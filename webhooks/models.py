@@ -22,7 +22,7 @@ class WebhookEvent(models.Model):
 
     public_id = PublicIdField("evt")
     delivery_id = PublicIdField("whd")
-    application = models.ForeignKey(Application, on_delete=models.PROTECT, related_name="events")
+    application = models.ForeignKey(Application, on_delete=models.PROTECT, related_name="events", db_index=False)
     type = models.CharField(max_length=32)
     call_id = models.CharField(max_length=48, blank=True, help_text="public id of the call it tells about")
     sequence = models.PositiveIntegerField(null=True)
@@ -54,9 +54,7 @@ class WebhookEvent(models.Model):
                 name="webhook_event_due",
                 condition=models.Q(status="pending"),
             ),
-            models.Index(
-                fields=["application"], name="webhook_event_in_flight", condition=models.Q(is_in_flight=True)
-            ),
+            models.Index(fields=["application"], name="webhook_event_in_flight", condition=models.Q(is_in_flight=True)),
             models.Index(fields=["application", "-id"], name="webhook_event_of_application"),
         ]
 
@@ -67,7 +65,7 @@ class WebhookEvent(models.Model):
 class DeliveryAttempt(models.Model):
     """One try to deliver an event: when, how long, and what the receiver said."""
 
-    event = models.ForeignKey(WebhookEvent, on_delete=models.CASCADE, related_name="attempt_rows")
+    event = models.ForeignKey(WebhookEvent, on_delete=models.CASCADE, related_name="attempt_rows", db_index=False)
     number = models.PositiveSmallIntegerField()
     started_at = models.DateTimeField()
     duration_ms = models.PositiveIntegerField()

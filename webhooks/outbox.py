@@ -67,9 +67,7 @@ def publish(
     return event_id
 
 
-def _insert(
-    application: Application, event_id: str, envelope: dict[str, Any], *, call_id: str, now: datetime
-) -> bool:
+def _insert(application: Application, event_id: str, envelope: dict[str, Any], *, call_id: str, now: datetime) -> bool:
     """Insert the row; False when the id is taken: in one microsecond two meet once in a thousand."""
     addressed = bool(application.webhook_url)
     with connection.cursor() as cursor:

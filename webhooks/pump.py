@@ -138,9 +138,7 @@ class _Network:
             body=claim.body,
             now=started_at,
         )
-        return await self._client.request(
-            "POST", claim.url, limits=self._limits, body=claim.body, headers=headers
-        )
+        return await self._client.request("POST", claim.url, limits=self._limits, body=claim.body, headers=headers)
 
     async def _close(self) -> None:
         """Give up what is still being sent, which is nothing after a run that ended well."""

@@ -2,75 +2,162 @@
 
 import django.contrib.postgres.fields
 import django.db.models.deletion
-import minivoice.fields
 from django.db import migrations, models
+
+import minivoice.fields
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='Application',
+            name="Application",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('public_id', minivoice.fields.PublicIdField(prefix='app')),
-                ('name', models.CharField(max_length=100)),
-                ('answer_url', models.CharField(blank=True, max_length=2048, verbose_name='answer URL')),
-                ('answer_method', models.CharField(choices=[('GET', 'Get'), ('POST', 'Post')], default='POST', max_length=4)),
-                ('webhook_url', models.CharField(blank=True, max_length=2048, verbose_name='webhook URL')),
-                ('webhook_secret', minivoice.fields.SecretField(blank=True)),
-                ('webhook_events', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=32), blank=True, default=list, size=None)),
-                ('is_active', models.BooleanField(default=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
+                (
+                    "id",
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
+                ),
+                ("public_id", minivoice.fields.PublicIdField(prefix="app")),
+                ("name", models.CharField(max_length=100)),
+                ("answer_url", models.CharField(blank=True, max_length=2048, verbose_name="answer URL")),
+                (
+                    "answer_method",
+                    models.CharField(choices=[("GET", "Get"), ("POST", "Post")], default="POST", max_length=4),
+                ),
+                ("webhook_url", models.CharField(blank=True, max_length=2048, verbose_name="webhook URL")),
+                ("webhook_secret", minivoice.fields.SecretField(blank=True)),
+                (
+                    "webhook_events",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(max_length=32), blank=True, default=list, size=None
+                    ),
+                ),
+                ("is_active", models.BooleanField(default=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
             ],
         ),
         migrations.CreateModel(
-            name='ApiKey',
+            name="ApiKey",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('prefix', models.CharField(max_length=16)),
-                ('last_four', models.CharField(max_length=4)),
-                ('digest', models.BinaryField(max_length=32, unique=True)),
-                ('scopes', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(choices=[('calls', 'place and steer calls'), ('manage', 'manage applications, keys, trunks and numbers')], max_length=16), default=list, size=None)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('revoked_at', models.DateTimeField(blank=True, null=True)),
-                ('issued_with', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='applications.apikey')),
-                ('application', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='keys', to='applications.application')),
+                (
+                    "id",
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
+                ),
+                ("prefix", models.CharField(max_length=16)),
+                ("last_four", models.CharField(max_length=4)),
+                ("digest", models.BinaryField(max_length=32, unique=True)),
+                (
+                    "scopes",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(
+                            choices=[
+                                ("calls", "place and steer calls"),
+                                ("manage", "manage applications, keys, trunks and numbers"),
+                            ],
+                            max_length=16,
+                        ),
+                        default=list,
+                        size=None,
+                    ),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("revoked_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "issued_with",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="applications.apikey",
+                    ),
+                ),
+                (
+                    "application",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="keys",
+                        to="applications.application",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'API key',
+                "verbose_name": "API key",
             },
         ),
         migrations.CreateModel(
-            name='Customer',
+            name="Customer",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('public_id', minivoice.fields.PublicIdField(prefix='cust')),
-                ('name', models.CharField(max_length=100)),
-                ('contact_email', models.EmailField(blank=True, max_length=254)),
-                ('status', models.CharField(choices=[('active', 'Active'), ('suspended', 'Suspended')], default='active', max_length=16)),
-                ('max_concurrent_calls', models.PositiveIntegerField(default=20, help_text='calls up at one time')),
-                ('max_cps', models.PositiveIntegerField(default=5, help_text='calls accepted in any one second', verbose_name='max calls per second')),
-                ('caller_id_policy', models.CharField(choices=[('own', 'own numbers and verified caller ids'), ('any', 'any number')], default='own', help_text='which numbers calls over platform trunks may show', max_length=8)),
-                ('verified_caller_ids', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=16), blank=True, default=list, size=None)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
+                (
+                    "id",
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
+                ),
+                ("public_id", minivoice.fields.PublicIdField(prefix="cust")),
+                ("name", models.CharField(max_length=100)),
+                ("contact_email", models.EmailField(blank=True, max_length=254)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[("active", "Active"), ("suspended", "Suspended")],
+                        default="active",
+                        max_length=16,
+                    ),
+                ),
+                (
+                    "max_concurrent_calls",
+                    models.PositiveIntegerField(default=20, help_text="calls up at one time"),
+                ),
+                (
+                    "max_cps",
+                    models.PositiveIntegerField(
+                        default=5,
+                        help_text="calls accepted in any one second",
+                        verbose_name="max calls per second",
+                    ),
+                ),
+                (
+                    "caller_id_policy",
+                    models.CharField(
+                        choices=[("own", "own numbers and verified caller ids"), ("any", "any number")],
+                        default="own",
+                        help_text="which numbers calls over platform trunks may show",
+                        max_length=8,
+                    ),
+                ),
+                (
+                    "verified_caller_ids",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(max_length=16), blank=True, default=list, size=None
+                    ),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
             ],
             options={
-                'constraints': [models.CheckConstraint(condition=models.Q(('status__in', ['active', 'suspended'])), name='customer_status_known')],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("status__in", ["active", "suspended"])),
+                        name="customer_status_known",
+                    )
+                ],
             },
         ),
         migrations.AddField(
-            model_name='application',
-            name='customer',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='applications', to='applications.customer'),
+            model_name="application",
+            name="customer",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="applications",
+                to="applications.customer",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='application',
-            constraint=models.CheckConstraint(condition=models.Q(('answer_method__in', ['GET', 'POST'])), name='application_answer_method_known'),
+            model_name="application",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("answer_method__in", ["GET", "POST"])),
+                name="application_answer_method_known",
+            ),
         ),
     ]

@@ -101,5 +101,5 @@ def _action(item: Any, path: str) -> Action:
     try:
         return Action(name, dict(ACTIONS[name].run_validation(params)))
     except serializers.ValidationError as error:
-        field, message = next(iter(error.detail.items()))
-        raise InvalidDocument(f"{path}.{field}: {message[0]}") from error
+        field, message = inputs.first(error)
+        raise InvalidDocument(f"{path}.{field}: {message}") from error

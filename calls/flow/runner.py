@@ -4,7 +4,7 @@ A runner lives on the thread its call is pinned to and is told of one thing at a
 process is in the `Flow` row; what is kept here (digits so far, the playback, the timer) begins again with its action.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -70,9 +70,7 @@ class Runner:
         """Take the document, or end a call that nobody instructs."""
         line = {"http_status": result.http_status, "duration_ms": result.duration_ms}
         if result.actions is None:
-            store.note(
-                self._flow.call, "answer_url_failed", now=now, url=self._flow.url, why=result.failure, **line
-            )
+            store.note(self._flow.call, "answer_url_failed", now=now, url=self._flow.url, why=result.failure, **line)
             self._hang_up(Reason.ANSWER_URL_FAILED)
             return
         store.received(self._flow, result.actions, now=now, **line)
@@ -130,7 +128,20 @@ class Runner:
         self._flow.position = position
         self._running = Running(action)
         store.stepped(self._flow.call_id, position, now=now, line={"action": action.name, "position": position})
-        _RUN[action.name](self, action.params, now)
+        self._perform(action, now)
+
+    def _perform(self, action: Action, now: datetime) -> None:
+        match action.name:
+            case "say":
+                self._say(action.params, now)
+            case "pause":
+                self._wake_in(action.params["seconds"])
+            case "gather":
+                self._gather(action.params, now)
+            case "redirect":
+                self._redirect(action.params, now)
+            case "hangup":
+                self._hang_up(Reason.HANGUP)
 
     def _next(self, now: datetime) -> None:
         self._run(self._flow.position + 1, now)
@@ -138,9 +149,6 @@ class Runner:
     def _say(self, params: Mapping[str, Any], now: datetime) -> None:
         if not self._speak(params["text"], now):
             self._next(now)
-
-    def _pause(self, params: Mapping[str, Any], now: datetime) -> None:
-        self._wake_in(params["seconds"])
 
     def _gather(self, params: Mapping[str, Any], now: datetime) -> None:
         if not params["prompt"] or not self._speak(params["prompt"], now):
@@ -152,13 +160,8 @@ class Runner:
             store.note(self._flow.call, "too_many_redirects", now=now, max_redirects=params["max_redirects"])
             self._hang_up(Reason.ANSWER_URL_FAILED)
             return
-        store.asked(
-            self._flow, url=params["url"], method=params["method"], reason="redirect", redirects=redirects
-        )
+        store.asked(self._flow, url=params["url"], method=params["method"], reason="redirect", redirects=redirects)
         self._fetch()
-
-    def _hangup(self, params: Mapping[str, Any], now: datetime) -> None:
-        self._hang_up(Reason.HANGUP)
 
     def _end_gather(self, now: datetime, *, timed_out: bool) -> None:
         running = self._running
@@ -216,12 +219,3 @@ class Runner:
     def _hang_up(self, reason: Reason) -> None:
         self._running = None
         self._line.hang_up(self._flow.call_id, reason, Party.SYSTEM)
-
-
-_RUN: Mapping[str, Callable[[Runner, Mapping[str, Any], datetime], None]] = {
-    "say": Runner._say,
-    "pause": Runner._pause,
-    "gather": Runner._gather,
-    "redirect": Runner._redirect,
-    "hangup": Runner._hangup,
-}

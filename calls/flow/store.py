@@ -44,9 +44,7 @@ def gathered(flow: Flow, outcome: dict[str, Any], *, kept: dict[str, Any], now: 
     flow.gathers += 1
     flow.gathered = kept
     with transaction.atomic():
-        lifecycle.tell(
-            call_id=flow.call_id, event="call.gathered", data=outcome, occurrence=flow.gathers, now=now
-        )
+        lifecycle.tell(call_id=flow.call_id, event="call.gathered", data=outcome, occurrence=flow.gathers, now=now)
         flow.save(update_fields=["gathers", "gathered"])
         timeline.add(flow.call, "gathered", at=now, **outcome)
 

@@ -48,9 +48,7 @@ def free_port() -> int:
 def is_free(port: int) -> bool:
     """Whether a server could listen on `port` of loopback."""
     with socket.socket() as probe:
-        probe.setsockopt(
-            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
-        )  # as servers do: old connections don't matter
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: old connections don't matter
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:

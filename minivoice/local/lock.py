@@ -11,7 +11,7 @@ from minivoice.local.watcher import living
 _POLL_SECONDS = 0.1
 
 
-class InUse(Exception):  # noqa: N818  a state of affairs, not a fault
+class InUse(Exception):
     """The state folder belongs to a supervisor that lives, or to the remains of one that do not end."""
 
 

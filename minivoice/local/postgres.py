@@ -147,9 +147,7 @@ def _copy_programs() -> None:
     for part in (f"{_PACKAGE}/pginstall", f"{_PACKAGE}.libs"):
         source = _site_packages() / part
         if source.exists():  # macOS wheels keep their libraries elsewhere
-            shutil.copytree(
-                source, half_made / part, symlinks=True, ignore=shutil.ignore_patterns("include", "*.a")
-            )
+            shutil.copytree(source, half_made / part, symlinks=True, ignore=shutil.ignore_patterns("include", "*.a"))
     for folder in (_ROOTS_PLACE, half_made, half_made / _PACKAGE):
         folder.chmod(0o755)
     try:

@@ -16,7 +16,7 @@ _NEEDS_HELP = (
 )
 
 
-class PortTaken(Exception):  # noqa: N818
+class PortTaken(Exception):
     """The port for the web is taken."""
 
 
@@ -97,9 +97,7 @@ class Platform:
         if not kept.is_free(self.port):
             raise PortTaken(f"Port {self.port} is taken. Choose another: make run PORT={kept.free_port()}")
         logs = self.state / "logs"
-        self._supervisor = run = Supervisor(
-            logs=logs, lock_fd=lock.fd, say=self._say, changed=self._write_facts
-        )
+        self._supervisor = run = Supervisor(logs=logs, lock_fd=lock.fd, say=self._say, changed=self._write_facts)
         if self._cancelled:
             run.cancel()
         stores = self._start_stores(run)

@@ -31,11 +31,11 @@ _TAIL_LINES = 15
 _ENTER = 'echo "+$$ $0" >&0; exec "$@" </dev/null'
 
 
-class StartFailed(Exception):  # noqa: N818
+class StartFailed(Exception):
     """A process ended, or was not ready in time; the message holds the end of its log."""
 
 
-class Cancelled(Exception):  # noqa: N818
+class Cancelled(Exception):
     """A start was called off by `Supervisor.cancel`."""
 
 

@@ -89,9 +89,7 @@ def _left(charges: dict[int, Charge], table: dict[int, Living]) -> list[int]:
 
 
 def _send(send: Callable[[int, int], None], number: int, signal_number: signal.Signals) -> None:
-    with contextlib.suppress(
-        ProcessLookupError, PermissionError
-    ):  # gone meanwhile; macOS says EPERM for zombies
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # gone meanwhile; macOS says EPERM for zombies
         send(number, signal_number)
 
 
@@ -99,18 +97,14 @@ def _from_proc() -> dict[int, Living]:
     table = {}
     for pid in filter(str.isdigit, os.listdir("/proc")):  # noqa: PTH208
         with contextlib.suppress(OSError), open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123
-            fields = (
-                file.read().rpartition(b")")[2].split()
-            )  # the name in brackets may hold anything: see proc(5)
+            fields = file.read().rpartition(b")")[2].split()  # the name in brackets may hold anything: see proc(5)
             if fields[0] not in (b"Z", b"X"):
                 table[int(pid)] = Living(group=int(fields[2]), started=fields[19].decode())
     return table
 
 
 def _from_ps() -> dict[int, Living]:
-    answer = subprocess.run(
-        ["ps", "-A", "-o", "pid=,pgid=,stat=,lstart="], capture_output=True, text=True, check=True
-    )
+    answer = subprocess.run(["ps", "-A", "-o", "pid=,pgid=,stat=,lstart="], capture_output=True, text=True, check=True)
     table = {}
     for line in answer.stdout.splitlines():
         pid, group, state, started = line.split(None, 3)

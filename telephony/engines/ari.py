@@ -68,9 +68,7 @@ class Ari:
             "extension": "s",
             "priority": 1,
             "timeout": setup_seconds,
-            "variables": {
-                _checked(_VARIABLE, name): _checked(_VALUE, value) for name, value in variables.items()
-            },
+            "variables": {_checked(_VARIABLE, name): _checked(_VALUE, value) for name, value in variables.items()},
         }
         try:
             response = self._send("POST", "/channels", json=body)

@@ -10,15 +10,15 @@ class EngineError(Exception):
     """The engine did not do what it was asked."""
 
 
-class EngineUnreachable(EngineError):  # noqa: N818
+class EngineUnreachable(EngineError):
     """No answer, a broken one, or one that proves nothing. It does not mean that calls have ended."""
 
 
-class ChannelGone(EngineError):  # noqa: N818
+class ChannelGone(EngineError):
     """The channel or playback has ended, or is not (or not yet, or no longer) ours to command."""
 
 
-class CommandRefused(EngineError):  # noqa: N818
+class CommandRefused(EngineError):
     """The engine understood the command and will not do it."""
 
 
@@ -40,9 +40,7 @@ class Kind(StrEnum):
     DIGIT = "digit"
     PLAYED = "played"  # to its end, or stopped by us
     PLAY_FAILED = "play_failed"
-    HANGUP_REQUESTED = (
-        "hangup_requested"  # by us or the far end; an answered call that ends without it: the timer
-    )
+    HANGUP_REQUESTED = "hangup_requested"  # by us or the far end; an answered call that ends without it: the timer
     ENDED = "ended"
 
 

@@ -2,67 +2,134 @@
 
 import django.contrib.postgres.fields
 import django.db.models.deletion
-import minivoice.fields
 from django.db import migrations, models
+
+import minivoice.fields
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('applications', '0001_initial'),
+        ("applications", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Engine',
+            name="Engine",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=50, unique=True)),
-                ('url', models.CharField(help_text='address of its ARI', max_length=200)),
-                ('user', models.CharField(max_length=50)),
-                ('password', minivoice.fields.SecretField()),
-                ('seen_at', models.DateTimeField(blank=True, null=True)),
+                (
+                    "id",
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
+                ),
+                ("name", models.CharField(max_length=50, unique=True)),
+                ("url", models.CharField(help_text="address of its ARI", max_length=200)),
+                ("user", models.CharField(max_length=50)),
+                ("password", minivoice.fields.SecretField()),
+                ("seen_at", models.DateTimeField(blank=True, null=True)),
             ],
         ),
         migrations.CreateModel(
-            name='Number',
+            name="Number",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('public_id', minivoice.fields.PublicIdField(prefix='did')),
-                ('number_e164', models.CharField(max_length=16, unique=True, verbose_name='number')),
-                ('provider', models.CharField(blank=True, max_length=50)),
-                ('is_active', models.BooleanField(default=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('updated_at', models.DateTimeField(auto_now=True)),
-                ('application', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, to='applications.application')),
-                ('customer', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='numbers', to='applications.customer')),
+                (
+                    "id",
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
+                ),
+                ("public_id", minivoice.fields.PublicIdField(prefix="did")),
+                ("number_e164", models.CharField(max_length=16, unique=True, verbose_name="number")),
+                ("provider", models.CharField(blank=True, max_length=50)),
+                ("is_active", models.BooleanField(default=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
+                (
+                    "application",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        to="applications.application",
+                    ),
+                ),
+                (
+                    "customer",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="numbers",
+                        to="applications.customer",
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.CheckConstraint(condition=models.Q(('number_e164__regex', '^\\+[1-9][0-9]{6,14}$')), name='number_is_e164')],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("number_e164__regex", "^\\+[1-9][0-9]{6,14}$")),
+                        name="number_is_e164",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Trunk',
+            name="Trunk",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('public_id', minivoice.fields.PublicIdField(prefix='trunk')),
-                ('name', models.CharField(max_length=100)),
-                ('direction', models.CharField(choices=[('outbound', 'Outbound'), ('inbound', 'Inbound'), ('both', 'Both')], default='outbound', max_length=8)),
-                ('gateway_name', models.SlugField(help_text="the endpoint's name on the engine", max_length=64)),
-                ('proxy', models.CharField(help_text='host or host:port of the carrier', max_length=255)),
-                ('username', models.CharField(blank=True, max_length=100)),
-                ('password', minivoice.fields.SecretField(blank=True)),
-                ('priority', models.PositiveSmallIntegerField(default=10, help_text='lower is tried first')),
-                ('allowed_prefixes', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=15), blank=True, default=list, help_text='digits; empty: every number', size=None)),
-                ('is_active', models.BooleanField(default=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('updated_at', models.DateTimeField(auto_now=True)),
-                ('customer', models.ForeignKey(blank=True, help_text='empty: a platform trunk', null=True, on_delete=django.db.models.deletion.PROTECT, to='applications.customer')),
+                (
+                    "id",
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
+                ),
+                ("public_id", minivoice.fields.PublicIdField(prefix="trunk")),
+                ("name", models.CharField(max_length=100)),
+                (
+                    "direction",
+                    models.CharField(
+                        choices=[("outbound", "Outbound"), ("inbound", "Inbound"), ("both", "Both")],
+                        default="outbound",
+                        max_length=8,
+                    ),
+                ),
+                (
+                    "gateway_name",
+                    models.SlugField(help_text="the endpoint's name on the engine", max_length=64),
+                ),
+                ("proxy", models.CharField(help_text="host or host:port of the carrier", max_length=255)),
+                ("username", models.CharField(blank=True, max_length=100)),
+                ("password", minivoice.fields.SecretField(blank=True)),
+                ("priority", models.PositiveSmallIntegerField(default=10, help_text="lower is tried first")),
+                (
+                    "allowed_prefixes",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(max_length=15),
+                        blank=True,
+                        default=list,
+                        help_text="digits; empty: every number",
+                        size=None,
+                    ),
+                ),
+                ("is_active", models.BooleanField(default=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
+                (
+                    "customer",
+                    models.ForeignKey(
+                        blank=True,
+                        help_text="empty: a platform trunk",
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        to="applications.customer",
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('customer', 'gateway_name'), name='trunk_gateway_name_once', nulls_distinct=False), models.CheckConstraint(condition=models.Q(('direction__in', ['outbound', 'inbound', 'both'])), name='trunk_direction_known')],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("customer", "gateway_name"),
+                        name="trunk_gateway_name_once",
+                        nulls_distinct=False,
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("direction__in", ["outbound", "inbound", "both"])),
+                        name="trunk_direction_known",
+                    ),
+                ],
             },
         ),
     ]

@@ -38,7 +38,7 @@ class Audience(Protocol):
         """Tell an event of a channel, in the app or not."""
 
 
-class NotInApp(Exception):  # noqa: N818
+class NotInApp(Exception):
     """The channel is not ours to command."""
 
 

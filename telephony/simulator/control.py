@@ -45,9 +45,7 @@ def application(
 
 
 class _Control:
-    def __init__(
-        self, *, network: Network, sockets: Sockets, faults: Faults, cut_connections: CutConnections
-    ) -> None:
+    def __init__(self, *, network: Network, sockets: Sockets, faults: Faults, cut_connections: CutConnections) -> None:
         self._network = network
         self._sockets = sockets
         self._faults = faults
@@ -55,9 +53,7 @@ class _Control:
 
     async def health(self, _request: web.Request) -> web.Response:
         live = len(self._network.channels())
-        return web.json_response(
-            {"status": "ok", "live_channels": live, "listening": self._sockets.connected}
-        )
+        return web.json_response({"status": "ok", "live_channels": live, "listening": self._sockets.connected})
 
     async def channels(self, request: web.Request) -> web.Response:
         """Everything ever dialled, oldest first; `?id=` and `?number=` narrow it."""

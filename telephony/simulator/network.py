@@ -8,11 +8,11 @@ from telephony.simulator.channels import Audience, Channel, Order, Record
 from telephony.simulator.timing import Timing
 
 
-class AllocationFailed(Exception):  # noqa: N818
+class AllocationFailed(Exception):
     """No such trunk: nothing was dialled."""
 
 
-class IdInUse(Exception):  # noqa: N818
+class IdInUse(Exception):
     """A live channel has this id."""
 
 

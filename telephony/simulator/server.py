@@ -30,9 +30,7 @@ class Simulator:
         )
         site.add_subapp(
             "/simulator/",
-            control.application(
-                network=network, sockets=sockets, faults=faults, cut_connections=self._cut_connections
-            ),
+            control.application(network=network, sockets=sockets, faults=faults, cut_connections=self._cut_connections),
         )
         self._runner = web.AppRunner(site, access_log=None, shutdown_timeout=0.1)
 

@@ -65,7 +65,9 @@ def _engine() -> None:
         },
     )
     Trunk.objects.get_or_create(
-        customer=None, gateway_name="simulated", defaults={"name": "Simulated network", "proxy": "simulated.invalid"}
+        customer=None,
+        gateway_name="simulated",
+        defaults={"name": "Simulated network", "proxy": "simulated.invalid"},
     )
 
 

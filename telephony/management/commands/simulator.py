@@ -22,9 +22,7 @@ class Command(BaseCommand):
         """Take where to listen, and the trunks it should not know."""
         parser.add_argument("--host", default="127.0.0.1")
         parser.add_argument("--port", type=int, default=8088)
-        parser.add_argument(
-            "--refuse", nargs="*", default=[], metavar="TRUNK", help="trunks that do not exist"
-        )
+        parser.add_argument("--refuse", nargs="*", default=[], metavar="TRUNK", help="trunks that do not exist")
 
     def handle(self, *_args: Any, **options: Any) -> None:
         """Run it."""

@@ -51,7 +51,7 @@ class Heard:
         self.connected = connected
         self.events: list[Event] = []
 
-    def publish(self, event: Event, *, in_app: bool) -> None:  # noqa: ARG002
+    def publish(self, event: Event, *, in_app: bool) -> None:
         self.events.append(event)
 
     @property

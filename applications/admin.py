@@ -1,0 +1,178 @@
+"""Console: applications and their keys. Customers are here too, but registered by `billing`, with their money."""
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import transaction
+from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminTextInputWidget
+
+from applications import keys
+from applications.models import ApiKey, Application, Customer
+from minivoice import addresses, clock, console, inputs
+
+
+class CustomerForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A customer; verified caller ids are E.164 numbers."""
+
+    class Meta:
+        model = Customer
+        fields = "__all__"  # noqa: DJ007  the admin's fieldsets choose
+        widgets = {"verified_caller_ids": UnfoldAdminTextInputWidget}
+        help_texts = {"verified_caller_ids": "E.164 numbers, with commas between them"}
+
+    def clean_verified_caller_ids(self) -> list[str]:
+        """Refuse what is no E.164 number."""
+        numbers: list[str] = [number.strip() for number in self.cleaned_data["verified_caller_ids"]]
+        for number in numbers:
+            if not inputs.is_e164(number):
+                raise ValidationError(f"{number} is not an E.164 number such as +15551230001")
+        return numbers
+
+
+class CustomerAdmin(console.Admin):
+    """What `applications` knows of a customer. `billing` registers it, with what it knows."""
+
+    form = CustomerForm
+    list_display = ["name", "status"]
+    list_filter = ["status"]
+    search_fields = ["name", "=public_id", "contact_email"]
+    search_help_text = "Name, customer id or e-mail"
+    ordering = ["-id"]
+    readonly_fields = ["public_id", "created_at"]
+    fieldsets = [
+        (None, {"fields": ["name", "contact_email", "status", "public_id", "created_at"]}),
+        ("Limits", {"fields": ["max_concurrent_calls", "max_cps"]}),
+        ("Caller ids", {"fields": ["caller_id_policy", "verified_caller_ids"]}),
+    ]
+
+
+class ApplicationForm(console.SecretsForm):
+    """An application; its URLs obey the rule the API has."""
+
+    secrets = ["webhook_secret"]
+
+    class Meta:
+        model = Application
+        fields = "__all__"
+        widgets = {"webhook_events": UnfoldAdminTextInputWidget}
+        help_texts = {"webhook_events": "further events it wants, with commas between them, such as call.ringing"}
+
+    def clean_answer_url(self) -> str:
+        """Refuse a URL that leads inside."""
+        return _checked_url(self.cleaned_data["answer_url"])
+
+    def clean_webhook_url(self) -> str:
+        """Refuse a URL that leads inside."""
+        return _checked_url(self.cleaned_data["webhook_url"])
+
+
+class KeyForm(forms.Form):
+    """What a new key may do."""
+
+    scopes = forms.MultipleChoiceField(
+        choices=ApiKey.Scope.choices, initial=[ApiKey.Scope.CALLS], widget=UnfoldAdminCheckboxSelectMultipleWidget
+    )
+
+
+class KeyInline(console.ReadOnlyInline):
+    """An application's keys, as far as they can be shown."""
+
+    model = ApiKey
+    verbose_name_plural = "API keys"
+    fields = ["shown", "scopes", "created_at", "revoked_at", "revoke"]
+    readonly_fields = ["shown", "revoke"]
+    ordering = ["-id"]
+    hide_title = True
+
+    @admin.display(description="key")
+    def shown(self, key: ApiKey) -> str:
+        """Prefix and last four."""
+        return str(key)
+
+    @admin.display(description="")
+    def revoke(self, key: ApiKey) -> str:
+        """The way to revoke a key that works."""
+        if key.revoked_at:
+            return "revoked"
+        url = reverse("admin:applications_application_revoke", args=[key.application_id, key.pk])
+        return format_html('<a href="{}" aria-label="Revoke {}">Revoke</a>', url, key)
+
+
+@admin.register(Application)
+class ApplicationAdmin(console.Admin):
+    """Applications: deactivated rather than deleted."""
+
+    form = ApplicationForm
+    list_display = ["name", "customer", "public_id", "is_active", "created_at"]
+    list_filter = ["is_active"]
+    list_select_related = ["customer"]
+    search_fields = ["name", "=public_id", "customer__name"]
+    search_help_text = "Name, application id or customer"
+    ordering = ["-id"]
+    autocomplete_fields = ["customer"]
+    readonly_fields = ["public_id", "created_at"]
+    fixed_fields = ["customer"]
+    secret_fields = ["webhook_secret"]
+    fieldsets = [
+        (None, {"fields": ["customer", "name", "is_active", "public_id", "created_at"]}),
+        ("Instructions", {"fields": ["answer_url", "answer_method"]}),
+        ("Webhooks", {"fields": ["webhook_url", "webhook_secret", "webhook_events"]}),
+    ]
+    inlines = [KeyInline]
+    actions_detail = ["issue_key"]
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add the page that revokes a key."""
+        revoke = path(
+            "<int:object_id>/keys/<int:key_id>/revoke/",
+            self.admin_site.admin_view(self.revoke_key),
+            name="applications_application_revoke",
+        )
+        return [revoke, *super().get_urls()]
+
+    @console.action(description="Issue a key", url_path="issue-key", permission="applications.add_apikey", icon="key")
+    def issue_key(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Ask for scopes; issue a key and show it, this once."""
+        application = self.find(request, object_id)
+        form = KeyForm(request.POST or None)
+        if not form.is_valid():
+            facts = {"Application": application, "Customer": application.customer}
+            return self.ask(request, application, form=form, title="Issue an API key", button="Issue key", facts=facts)
+        scopes = form.cleaned_data["scopes"]
+        with transaction.atomic():
+            key, text = keys.issue(application=application, scopes=scopes)
+            self.log_change(request, application, f"API key {key} issued with scopes {', '.join(scopes)}")
+        return self.page(request, "console/key.html", application, title=f"API key {key}", key=text)
+
+    def revoke_key(self, request: HttpRequest, object_id: int, key_id: int) -> HttpResponse:
+        """Ask for a reason; revoke a key for good."""
+        application = self.find(request, str(object_id))
+        key = ApiKey.objects.filter(application=application, pk=key_id).first()
+        if key is None:
+            raise Http404
+        if not request.user.has_perm("applications.change_apikey"):
+            raise PermissionDenied
+        form = console.ReasonForm(request.POST or None)
+        if not form.is_valid():
+            facts = {"Key": key, "Scopes": ", ".join(key.scopes), "Issued": key.created_at}
+            return self.ask(
+                request, application, form=form, title="Revoke an API key", button="Revoke key", facts=facts
+            )
+        with transaction.atomic():
+            working = ApiKey.objects.filter(pk=key.pk, revoked_at=None)
+            if working.update(revoked_at=clock.now()):
+                self.log_change(request, application, f"API key {key} revoked: {form.cleaned_data['reason']}")
+        messages.success(request, f"API key {key} is revoked.")
+        return self.back_to(application)
+
+
+def _checked_url(url: str) -> str:
+    try:
+        if url:
+            addresses.check_url(url)
+    except ValueError as error:
+        raise ValidationError("must be an http or https URL that is reachable from outside") from error
+    return url

@@ -1,0 +1,14 @@
+"""How large a measurement is."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Rounds of so many seconds each, over so many connections, in a world of so many rows."""
+
+    rounds: int = 3
+    seconds: int = 6
+    connections: int = 16
+    customers: int = 1_000
+    rates: int = 250_000

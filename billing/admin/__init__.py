@@ -1,0 +1,5 @@
+"""Console: money and rates."""
+
+from billing.admin import money, rates
+
+__all__ = ["money", "rates"]

@@ -1,0 +1,257 @@
+"""Customers with their money, and the ledger. Money moves through `ledger.post` alone."""
+
+from typing import Any
+from uuid import uuid4
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.db.models import Model
+from django.forms.models import BaseInlineFormSet
+from django.http import HttpRequest, HttpResponse
+from unfold import admin as unfold
+from unfold.widgets import (
+    UnfoldAdminDecimalFieldWidget,
+    UnfoldAdminRadioSelectWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
+)
+
+from applications.admin import CustomerAdmin
+from applications.models import Customer
+from billing import ledger
+from billing.models import Balance, Entry, Hold, RateDeck, SpendDay
+from minivoice import clock, console
+
+_BY_HAND = (Entry.Kind.TOP_UP, Entry.Kind.ADJUSTMENT, Entry.Kind.REFUND)
+
+
+class BalanceForm(forms.ModelForm):  # type: ignore[type-arg]
+    """The terms of an account. Its money is the ledger's: a change writes the changed terms and nothing else."""
+
+    class Meta:
+        model = Balance
+        fields = ["deck", "credit_limit", "day_cap"]
+
+    def clean_deck(self) -> RateDeck:
+        """An account keeps its currency."""
+        deck: RateDeck = self.cleaned_data["deck"]
+        if self.instance.currency and deck.currency != self.instance.currency:
+            raise ValidationError(f"the account is in {self.instance.currency}, this deck in {deck.currency}")
+        return deck
+
+    def save(self, commit: bool = True) -> Balance:
+        """Open the account in its deck's currency, or change the terms that were changed."""
+        balance: Balance = self.instance
+        if balance._state.adding:  # noqa: SLF001  as Django's documentation does
+            balance.currency = balance.deck.currency
+            return super().save(commit=commit)  # type: ignore[no-any-return]
+        balance.save(update_fields=self.changed_data)
+        return balance
+
+
+class MoneyColumns:
+    """What an account has, for a customer or its account."""
+
+    @admin.display(ordering="balance__posted")
+    def posted(self, row: Customer | Balance) -> str:
+        """What entries add up to."""
+        balance = _account(row)
+        return console.amount(balance.posted, balance.currency) if balance else console.NOTHING
+
+    @admin.display(ordering="balance__held")
+    def held(self, row: Customer | Balance) -> str:
+        """What live calls have set aside."""
+        balance = _account(row)
+        return console.amount(balance.held, balance.currency) if balance else console.NOTHING
+
+    @admin.display
+    def available(self, row: Customer | Balance) -> str:
+        """What a new call may take."""
+        balance = _account(row)
+        return console.amount(_available(balance), balance.currency) if balance else console.NOTHING
+
+
+class AccountInline(MoneyColumns, unfold.StackedInline):  # type: ignore[misc]
+    """A customer's account: there from the start, money read-only."""
+
+    model = Balance
+    form = BalanceForm
+    formset = BaseInlineFormSet
+    min_num = max_num = 1
+    can_delete = False
+    verbose_name_plural = "account"
+    hide_title = True
+    readonly_fields = ["posted", "held", "available"]
+
+    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
+        """Show money once there is an account."""
+        terms = ["deck", "credit_limit", "day_cap"]
+        return [*self.readonly_fields, *terms] if obj else terms
+
+    def get_formset(self, request: HttpRequest, obj: Model | None = None, **options: Any) -> Any:
+        """Ask for the account with the customer."""
+        return super().get_formset(request, obj, validate_min=True, **options)
+
+
+class AdjustForm(forms.Form):
+    """One movement of money by hand. `token` makes a form that is sent twice post once."""
+
+    kind = forms.ChoiceField(
+        choices=[(kind.value, kind.label) for kind in _BY_HAND], widget=UnfoldAdminRadioSelectWidget
+    )
+    amount = forms.DecimalField(
+        max_digits=15,
+        decimal_places=6,
+        widget=UnfoldAdminDecimalFieldWidget,
+        help_text="added to the balance; only an adjustment may be negative",
+    )
+    reference = forms.CharField(
+        max_length=100,
+        required=False,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="the bank's or card's own, for a top-up; posted once per customer",
+    )
+    reason = forms.CharField(max_length=500, widget=UnfoldAdminTextareaWidget({"rows": 3}))
+    token = forms.UUIDField(widget=forms.HiddenInput)
+
+    def clean(self) -> dict[str, Any]:
+        """Refuse what the kind cannot be."""
+        cleaned = super().clean() or self.cleaned_data
+        kind, amount = cleaned.get("kind"), cleaned.get("amount")
+        if amount is not None and (amount == 0 or (amount < 0 and kind != Entry.Kind.ADJUSTMENT)):
+            self.add_error("amount", "must be more than 0; only an adjustment may be negative")
+        if cleaned.get("reference") and kind != Entry.Kind.TOP_UP:
+            self.add_error("reference", "belongs to a top-up")
+        return cleaned
+
+
+@admin.register(Customer)
+class PrepaidCustomerAdmin(MoneyColumns, CustomerAdmin):
+    """Customers, and what they have. A new one gets its account with it."""
+
+    list_display = ["name", "status", "posted", "held", "available", "max_concurrent_calls", "max_cps"]
+    list_select_related = ["balance"]
+    inlines = [AccountInline]
+    actions_detail = ["adjust"]
+    change_form_outer_before_template = "console/customer_links.html"
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """A customer without an account is none."""
+        return super().has_add_permission(request) and request.user.has_perm("billing.add_balance")
+
+    def get_list_display(self, request: HttpRequest) -> list[str]:
+        """Leave out money for those who may not see it."""
+        may_see = request.user.has_perm("billing.view_balance") or request.user.has_perm("billing.change_balance")
+        money = () if may_see else ("posted", "held", "available")
+        return [name for name in super().get_list_display(request) if name not in money]
+
+    @console.action(description="Adjust balance", url_path="adjust", permission="billing.add_entry", icon="payments")
+    def adjust(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Ask for kind, amount and reason; post one entry, however often the form is sent."""
+        customer = self.find(request, object_id)
+        form = AdjustForm(request.POST or None, initial={"token": uuid4(), "kind": Entry.Kind.TOP_UP})
+        if form.is_valid() and self._posted(request, customer, form):
+            return self.back_to(customer)
+        balance = Balance.objects.get(customer=customer)
+        facts = {
+            "Customer": customer,
+            "Posted": console.amount(balance.posted, balance.currency),
+            "Held": console.amount(balance.held, balance.currency),
+            "Available": console.amount(_available(balance), balance.currency),
+        }
+        return self.ask(request, customer, form=form, title="Adjust balance", button="Post", facts=facts)
+
+    def _posted(self, request: HttpRequest, customer: Customer, form: AdjustForm) -> bool:
+        """Post what the form says, once; return False when its reference was used before."""
+        data = form.cleaned_data
+        key = f"console:{data['token']}"
+        try:
+            with transaction.atomic():
+                entry = ledger.post(
+                    customer_id=customer.pk,
+                    kind=Entry.Kind(data["kind"]),
+                    amount=data["amount"],
+                    key=key,
+                    reference=data["reference"],
+                    staff_id=request.user.pk,
+                    note=data["reason"],
+                    now=clock.now(),
+                )
+                self.log_change(request, customer, _said(entry))
+        except ledger.DuplicateEntry:
+            earlier = Entry.objects.filter(key=key, customer=customer).first()
+            if earlier is None:
+                form.add_error("reference", "an entry with this reference is already posted")
+                return False
+            messages.warning(request, f"Sent twice, posted once: {_said(earlier)}. Nothing was posted now.")
+            return True
+        messages.success(request, f"Posted: {_said(entry)}.")
+        return True
+
+
+@admin.register(Entry)
+class EntryAdmin(console.ReadOnlyAdmin):
+    """The ledger, newest first."""
+
+    list_display = ["created_at", "customer", "kind", "amount", "posted_after", "call", "staff", "note"]
+    list_filter = ["kind", "created_at"]
+    list_select_related = ["customer", "staff"]
+    search_fields = ["=public_id", "=call_id", "=reference", "customer__name"]
+    search_help_text = "Entry id, call id, reference or customer"
+    ordering = ["-id"]
+    fields = [
+        *("public_id", "customer", "kind", "amount", "posted_after", "created_at"),
+        *("call", "reference", "staff", "note", "key"),
+    ]
+    readonly_fields = ["call"]
+
+    @admin.display
+    def call(self, entry: Entry) -> str:
+        """The call that was charged."""
+        return console.call_link(entry.call_id)
+
+
+@admin.register(Hold)
+class HoldAdmin(console.ReadOnlyAdmin):
+    """Money set aside, newest first."""
+
+    list_display = ["opened_at", "customer", "call", "amount", "funded_seconds", "closed_at"]
+    list_filter = [("closed_at", admin.EmptyFieldListFilter)]
+    list_select_related = ["customer"]
+    search_fields = ["=key"]
+    search_help_text = "Call id"
+    ordering = ["-id"]
+    fields = ["call", "customer", "amount", "funded_seconds", "opened_at", "closed_at"]
+    readonly_fields = ["call"]
+
+    @admin.display
+    def call(self, hold: Hold) -> str:
+        """The call the money is for."""
+        return console.call_link(hold.key)
+
+
+@admin.register(SpendDay)
+class SpendDayAdmin(console.ReadOnlyAdmin):
+    """What customers were charged day by day."""
+
+    list_display = ["day", "customer", "charged"]
+    list_filter = ["day"]
+    list_select_related = ["customer"]
+    search_fields = ["customer__name"]
+    ordering = ["-day", "-id"]
+
+
+def _account(row: Customer | Balance) -> Balance | None:
+    return row if isinstance(row, Balance) else getattr(row, "balance", None)
+
+
+def _available(balance: Balance) -> Any:
+    return balance.posted + balance.credit_limit - balance.held
+
+
+def _said(entry: Entry) -> str:
+    before = console.amount(entry.posted_after - entry.amount)
+    moved = f"{entry.get_kind_display()} of {console.amount(entry.amount)}"
+    return f"{moved}, balance from {before} to {console.amount(entry.posted_after)}, reason: {entry.note}"

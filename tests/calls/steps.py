@@ -1,0 +1,96 @@
+"""Steps in the life of a call: placed, dialled, told of by the engine."""
+
+import threading
+from collections import deque
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+from applications import keys
+from calls import commands, dialing, lifecycle
+from calls.models import Attempt, Call
+from minivoice import clock
+from telephony.engines.facts import Answer, Channel, Fact, Kind
+from tests.conftest import Actor
+
+
+class FakeEngine:
+    """Answers originates from a list, then takes everything; remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.answers: deque[Answer] = deque()
+        self.originated: list[dict[str, Any]] = []
+        self.hung_up: list[str] = []
+        self.up: list[Channel] = []
+        self._lock = threading.Lock()
+
+    def originate(self, **asked: Any) -> Answer:
+        with self._lock:
+            self.originated.append(asked)
+            return self.answers.popleft() if self.answers else Answer.TAKEN
+
+    def hang_up(self, channel_id: str) -> None:
+        self.hung_up.append(channel_id)
+
+    def channels(self) -> list[Channel]:
+        return self.up
+
+
+def order(**changes: Any) -> commands.Order:
+    """The documentation's own call, with changes."""
+    usual: dict[str, Any] = {
+        "from_number": "+15551230001",
+        "to_number": "+15551230002",
+        "metadata": {},
+        "answer_url": "",
+        "ring_seconds": 60,
+        "max_duration_seconds": 14_400,
+    }
+    return commands.Order(**usual | changes)
+
+
+def place(actor: Actor, **changes: Any) -> Call:
+    """Place a call as the API does, without waiting for the engine."""
+    caller = keys.recognise(actor.key)
+    assert caller is not None
+    return commands.place(caller=caller, order=order(**changes), request_id="test-request", now=clock.now())
+
+
+def dial(actor: Actor, **changes: Any) -> Call:
+    """Place a call and have the engine (see the fixture) take it."""
+    call = place(actor, **changes)
+    assert dialing.drain() == 1
+    call.refresh_from_db()
+    return call
+
+
+def answer(call: Call, *, at: datetime) -> None:
+    """The callee picks up at a moment."""
+    tell(call, Kind.ANSWERED, at=at)
+
+
+def end(call: Call, *, at: datetime, sip_code: int | None = None, cause: int | None = None) -> None:
+    """The channel of the call's latest attempt ends at a moment."""
+    tell(call, Kind.ENDED, at=at, sip_code=sip_code, cause=cause)
+
+
+def tell(call: Call, kind: Kind, *, at: datetime, **more: Any) -> None:
+    """Record a fact about the call's latest attempt; the call is read again."""
+    channel_id = str(latest(call).channel_id)
+    lifecycle.record(Fact(kind=kind, channel_id=channel_id, at=at, **more), now=at)
+    call.refresh_from_db()
+
+
+def latest(call: Call) -> Attempt:
+    """Return the newest attempt of a call."""
+    return call.attempts.select_related("trunk").order_by("number").reverse()[0]
+
+
+def channel(call: Call, *, state: str, entered: bool = False) -> Channel:
+    """Return the row that a channel list has for the call's latest attempt."""
+    return Channel(str(latest(call).channel_id), state, clock.now(), entered)
+
+
+def strange_channel() -> Channel:
+    """Return a channel that no call of ours ever had."""
+    return Channel(str(uuid4()), "Up", clock.now() - timedelta(hours=1), entered=True)

@@ -1,0 +1,94 @@
+"""What every test may ask for."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from django.db import connection
+from rest_framework.test import APIClient
+
+from applications.models import Application, Customer
+from calls import audit
+from tests import factories
+
+
+@dataclass
+class Actor:
+    """A customer with an application, and its key."""
+
+    customer: Customer
+    application: Application
+    key: str
+
+    def client(self) -> APIClient:
+        """A client of the API signed in with the key."""
+        return APIClient(headers={"Authorization": f"Bearer {self.key}"})
+
+
+def actor(name: str, *, funds: str) -> Actor:
+    """Set up a customer that may call: an account with `funds`, an application, a key."""
+    customer = factories.CustomerFactory(name=name)
+    factories.open_account(customer, funds=funds)
+    application = factories.ApplicationFactory(customer=customer)
+    return Actor(customer, application, factories.issue_key(application))
+
+
+def refusal(response: Any) -> tuple[int, str]:
+    """Return status and code of a refusal, having checked that its envelope is exactly the documented one."""
+    body = response.json()
+    error = body["error"]
+    assert set(body) == {"error"}
+    assert set(error) - {"param", "call_id"} == {"code", "message", "request_id"}
+    assert all(isinstance(value, str) and value for value in error.values())
+    assert response["Content-Type"] == "application/json"
+    assert response["X-Request-Id"] == error["request_id"]
+    return response.status_code, error["code"]
+
+
+@pytest.fixture
+def world(db: None) -> None:
+    """An engine that is up, a platform trunk, and a rate for +1 at 0.60 a minute, 60/60."""
+    factories.EngineFactory()
+    factories.TrunkFactory()
+    factories.RateFactory()
+
+
+@pytest.fixture
+def acme(world: None) -> Actor:
+    """The customer: 100 USD, the number +15551230001."""
+    acme = actor("acme", funds="100")
+    factories.NumberFactory(customer=acme.customer, application=acme.application)
+    return acme
+
+
+@pytest.fixture
+def globex(world: None) -> Actor:
+    """The stranger."""
+    return actor("globex", funds="100")
+
+
+@pytest.fixture
+def call_body() -> dict[str, Any]:
+    """The documentation's own call."""
+    return {"from": "+15551230001", "to": "+15551230002"}
+
+
+@pytest.fixture
+def nobody_dials(settings: Any) -> None:
+    """No worker runs in this test: a create does not wait for the engine's word."""
+    settings.ORIGINATE_WAIT_SECONDS = 0.01
+
+
+@pytest.fixture
+def audited(transactional_db: None) -> Iterator[None]:
+    """A test of committed rows that ends with the auditor: every promise holds."""
+    yield
+    assert [finding for finding in audit.run() if finding.violations] == []
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
+    """Let tests of committed rows empty the tables: entries refuse TRUNCATE outside tests."""
+    with django_db_blocker.unblock(), connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE billing_entry DISABLE TRIGGER entry_not_truncated")

@@ -1,0 +1,86 @@
+"""Redis as a doorbell, on a real Valkey and on one that is not there."""
+
+import threading
+from time import monotonic
+from uuid import uuid4
+
+import pytest
+from celery import current_app
+from redis import Redis
+
+from minivoice import nudge
+
+
+@pytest.fixture
+def topic() -> str:
+    return f"test:{uuid4()}"
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of tasks that were sent to the broker."""
+    names: list[str] = []
+    monkeypatch.setattr(current_app, "send_task", lambda name, **_: names.append(name))
+    return names
+
+
+@pytest.fixture
+def redis_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing listens where Redis should be."""
+    nobody = Redis(host="127.0.0.1", port=1, socket_connect_timeout=0.2)
+    monkeypatch.setattr(nudge, "_redis", nobody)
+    monkeypatch.setattr(nudge, "_redis_waiting", nobody)
+    monkeypatch.setattr(nudge, "_quiet_until", 0.0)
+
+
+def test_nudges_that_meet_become_one_until_a_worker_starts(sent: list[str], topic: str) -> None:
+    assert nudge.wake(topic)
+    assert nudge.wake(topic)
+    assert sent == [topic]
+
+    nudge.woken(topic)
+
+    assert nudge.wake(topic)
+    assert sent == [topic, topic]
+
+
+def test_tells_a_word_to_whoever_waits(topic: str) -> None:
+    threading.Timer(0.05, nudge.tell, (topic, "taken")).start()
+
+    assert nudge.wait(topic, 5) == "taken"
+
+
+def test_a_word_told_early_is_kept_for_a_moment(topic: str) -> None:
+    nudge.tell(topic, "refused")
+
+    assert nudge.wait(topic, 1) == "refused"
+
+
+def test_waits_no_longer_than_asked(topic: str) -> None:
+    began = monotonic()
+
+    assert nudge.wait(topic, 0.05) is None
+    assert monotonic() - began < 1
+
+
+def test_a_lost_redis_is_an_answer_not_an_error(redis_is_away: None, sent: list[str], topic: str) -> None:
+    assert nudge.wake(topic) is False
+    assert nudge.wait(topic, 1) is None
+    assert nudge.answers() is False
+    nudge.woken(topic)
+    nudge.tell(topic, "taken")
+    assert sent == []
+
+
+def test_nudges_pause_after_a_failure(
+    redis_is_away: None, sent: list[str], topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = nudge._connect(1.0)
+    nudge.wake(topic)
+    monkeypatch.setattr(nudge, "_redis", here)
+
+    assert nudge.wake(topic) is False
+
+    monkeypatch.setattr(nudge, "_quiet_until", monotonic())
+    assert nudge.wake(topic) is True
+    assert sent == [topic]
