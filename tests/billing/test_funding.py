@@ -6,10 +6,10 @@ import pytest
 from django.conf import settings
 
 from billing import rating
+from billing.rates import Quote
 from billing.rating import Price
 from calls import admission
 from calls.models import Call
-from billing.rates import Quote
 
 INCREMENTS = [(first, then) for first in (1, 6, 10, 30, 59, 60, 61, 90) for then in (1, 6, 7, 30, 60, 120)]
 

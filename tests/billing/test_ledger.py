@@ -30,9 +30,7 @@ def acme() -> Customer:
 
 
 def hold(customer: Customer, amount: str, key: str = "call_1") -> bool:
-    return ledger.hold(
-        customer_id=customer.pk, key=key, amount=Decimal(amount), funded_seconds=60, now=NOW
-    )
+    return ledger.hold(customer_id=customer.pk, key=key, amount=Decimal(amount), funded_seconds=60, now=NOW)
 
 
 def settle(milliseconds: int, *, key: str = "call_1", now: datetime = NOW) -> ledger.Settlement | None:
@@ -189,7 +187,8 @@ def test_takes_below_zero_when_staff_correct(acme: Customer) -> None:
         "UPDATE billing_entry SET amount = 1000000",
         "UPDATE billing_entry SET note = 'changed'",
         "DELETE FROM billing_entry",
-        "ALTER TABLE billing_entry ENABLE TRIGGER entry_not_truncated; TRUNCATE billing_entry",
+        "SET CONSTRAINTS ALL IMMEDIATE; ALTER TABLE billing_entry ENABLE TRIGGER entry_not_truncated;"
+        " TRUNCATE billing_entry",
     ],
 )
 def test_the_database_refuses_to_change_entries(acme: Customer, statement: str) -> None:
@@ -198,7 +197,13 @@ def test_the_database_refuses_to_change_entries(acme: Customer, statement: str) 
     assert Entry.objects.get().amount == 10
 
 
-@pytest.mark.parametrize("statement", ["INSERT INTO billing_hold (key, customer_id, amount, funded_seconds, opened_at) VALUES ('x', {}, -1, 1, now())", "UPDATE billing_balance SET held = -1"])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO billing_hold (key, customer_id, amount, funded_seconds, opened_at) VALUES ('x', {}, -1, 1, now())",
+        "UPDATE billing_balance SET held = -1",
+    ],
+)
 def test_the_database_refuses_negative_holds(acme: Customer, statement: str) -> None:
     with pytest.raises(DatabaseError), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(statement.format(acme.pk))

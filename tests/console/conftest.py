@@ -45,7 +45,9 @@ class Cast:
     draft: DeckVersion
     trunk: Trunk
     engine: Engine
-    secrets: list[str] = field(default_factory=lambda: ["the-webhook-secret", "the-trunk-password", "the-engine-password"])
+    secrets: list[str] = field(
+        default_factory=lambda: ["the-webhook-secret", "the-trunk-password", "the-engine-password"]
+    )
 
 
 @pytest.fixture
@@ -97,6 +99,7 @@ def make_call(cast: Cast, number: int = 0, **more: Any) -> Call:
         "cost_amount": Decimal(0),
         "duration_seconds": 0,
         "billable_seconds": 0,
+        "events": 1,
     }
     call = Call.objects.create(**{**values, **more})
     over = call.is_final
@@ -113,9 +116,7 @@ def make_call(cast: Cast, number: int = 0, **more: Any) -> Call:
     )
     timeline.add(call, "accepted", at=at, hold="0.012", rate={"prefix": "1555"})
     timeline.add(call, "engine_ended", at=at + timedelta(milliseconds=1250), sip_code=486)
-    ledger.hold(
-        customer_id=cast.customer.pk, key=call.public_id, amount=Decimal("0.012"), funded_seconds=60, now=at
-    )
+    ledger.hold(customer_id=cast.customer.pk, key=call.public_id, amount=Decimal("0.012"), funded_seconds=60, now=at)
     if over:
         ledger.release(key=call.public_id, now=at)
     make_event(cast, call, at)

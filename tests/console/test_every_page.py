@@ -80,22 +80,20 @@ def test_offers_to_delete_no_customer_application_or_trunk(root: Client, cast: C
         assert root.post(address(type(row), "delete", row.pk), {"post": "yes"}).status_code == 403
 
 
-@pytest.mark.parametrize("model", OWN_MODELS)
-def test_a_list_asks_the_same_number_of_queries_for_20_rows_as_for_2(
-    root: Client, cast: Cast, model: type[Call]
-) -> None:
-    _grow(cast, 0, 2)
-    few = _queries(root, address(model, "changelist"))
+def test_lists_ask_the_same_number_of_queries_for_20_rows_as_for_2(root: Client, cast: Cast) -> None:
+    lists = {model: address(model, "changelist") for model in OWN_MODELS}
+    _grow(cast, 1, 2)
+    few = {url: _queries(root, url) for url in lists.values()}
     _grow(cast, 2, 20)
-    assert model.objects.count() >= 20
-    assert _queries(root, address(model, "changelist")) == few
+    assert min(model.objects.count() for model in lists) >= 20
+    assert {url: _queries(root, url) for url in lists.values()} == few
 
 
 def test_a_secret_is_kept_when_its_field_is_left_empty_and_replaced_when_it_is_not(root: Client, cast: Cast) -> None:
     url = address(Trunk, "change", cast.trunk.pk)
     form = {
-        **{"name": "carrier two", "direction": "outbound", "gateway_name": "carrier", "proxy": "carrier.example"},
-        **{"priority": "10", "is_active": "on", "allowed_prefixes": "1555,44"},
+        "name": "carrier two", "direction": "outbound", "gateway_name": "carrier", "proxy": "carrier.example",
+        "priority": "10", "is_active": "on", "allowed_prefixes": "1555,44",
     }
     assert root.post(url, form).status_code == 302
     cast.trunk.refresh_from_db()
@@ -104,7 +102,10 @@ def test_a_secret_is_kept_when_its_field_is_left_empty_and_replaced_when_it_is_n
     cast.trunk.refresh_from_db()
     assert cast.trunk.password == "another-password"
     history = [line.get_change_message() for line in LogEntry.objects.order_by("id")]
-    assert history == ["name from Carrier to carrier two; allowed prefixes from nothing to 1555, 44", "password replaced"]
+    assert history == [
+        "name from Carrier to carrier two; allowed prefixes from nothing to 1555, 44",
+        "password replaced",
+    ]
 
 
 def _queries(browser: Client, url: str) -> int:

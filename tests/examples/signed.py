@@ -8,34 +8,31 @@ from typing import Any
 from webhooks import signing
 
 SECRET = "a-secret-of-the-playground"
-CALL = "call_20260529T120000.123456789"
 
 
-def event(
-    sequence: int = 1, name: str = "call.created", *, status: str = "queued", call_id: str = CALL, **data: Any
-) -> bytes:
+def event(call_id: str, sequence: int = 1, name: str = "call.created") -> bytes:
     """Return the body of a webhook."""
     body = {
-        "id": f"evt_20260529T120000.{sequence:09}",
+        "id": f"{call_id.replace('call_', 'evt_')}{sequence}",
         "event": name,
         "created_at": "2026-05-29T12:00:00.000Z",
         "sequence": sequence,
         "call": {
             "id": call_id,
-            "status": status,
+            "status": "queued",
             "from": "+15551230001",
             "to": "+15551230742",
             "end_reason": None,
         },
         "variables": {},
-        "data": {**data, "event_key": f"{call_id}:{name}"},
+        "data": {"event_key": f"{call_id}:{name}"},
     }
     return json.dumps(body).encode()
 
 
-def context(**more: Any) -> bytes:
+def context(call_id: str, **more: Any) -> bytes:
     """Return the body of a request for instructions."""
-    asked = {"call_id": CALL, "from": "+15551230001", "to": "+15551230742", "status": "in_progress"}
+    asked = {"call_id": call_id, "from": "+15551230001", "to": "+15551230742", "status": "in_progress"}
     return json.dumps({**asked, **more}).encode()
 
 

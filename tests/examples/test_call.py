@@ -9,18 +9,18 @@ from typing import Any
 import pytest
 
 from tests.examples.conftest import ROOT, Playground
-from tests.examples.signed import CALL, event
+from tests.examples.signed import event
 from tests.webhooks.receiver import Received, Receiver, respond
 
 
 class ScriptedApi:
     """The API as `make call` sees it: the call gets one step further with each look at it."""
 
-    def __init__(self, playground: Playground) -> None:
+    def __init__(self, playground: Playground, call_id: str) -> None:
         self.playground = playground
         self.looks = 0
         self.call: dict[str, Any] = {
-            "id": CALL,
+            "id": call_id,
             "status": "dialing",
             "from": "+15551230001",
             "to": "+15551230742",
@@ -38,7 +38,7 @@ class ScriptedApi:
         if request.path == "/v1/calls":
             assert json.loads(request.body) == {"from": "+15551230001", "to": "+15551230742"}
             status, answer = 201, self.call
-        elif request.path == f"/v1/calls/{CALL}":
+        elif request.path == f"/v1/calls/{self.call['id']}":
             self._go_on()
             answer = self.call
         body = json.dumps(answer).encode()
@@ -54,7 +54,7 @@ class ScriptedApi:
             failed = {"event": "call.completed", "attempt": 1, "http_status": 500}
             self.timeline.append(_line("08.600", "webhook_attempted", **failed))
         if self.looks == 5:
-            assert self.playground.post("/webhooks", event(4, "call.completed")).status_code == 204
+            assert self.playground.post("/webhooks", event(self.call["id"], 4, "call.completed")).status_code == 204
             delivered = {"event": "call.completed", "attempt": 2, "http_status": 204}
             self.timeline.append(_line("13.600", "webhook_attempted", **delivered))
 
@@ -65,15 +65,17 @@ def state(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_prints_each_fact_once_until_the_last_webhook_is_delivered(playground: Playground, state: Path) -> None:
-    api = ScriptedApi(playground)
+def test_prints_each_fact_once_until_the_last_webhook_is_delivered(
+    playground: Playground, call_id: str, state: Path
+) -> None:
+    api = ScriptedApi(playground, call_id)
     with Receiver(api) as platform:
         _is_ready(state, f"http://{platform.place}", playground.url)
         ended = _call(state)
         assert platform.requests[0].headers["authorization"] == "Bearer key"
     assert (ended.returncode, ended.stderr) == (0, "")
     head, *lines, received, last = ended.stdout.splitlines()
-    assert head == f"{CALL}  +15551230001 → +15551230742"
+    assert head == f"{call_id}  +15551230001 → +15551230742"
     assert [" ".join(line.split()) for line in lines] == [
         "+12 ms dialed attempt=1",
         "+1,500 ms engine_answered channel_id=c1",

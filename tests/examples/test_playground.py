@@ -1,3 +1,4 @@
+import http.client
 import json
 import os
 import re
@@ -9,10 +10,11 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
+from pytest_django import Settings
 
 from calls.flow import document
 from tests.examples.conftest import APP, Playground
-from tests.examples.signed import CALL, SECRET, context, event, headers
+from tests.examples.signed import SECRET, context, event, headers
 
 FORGERIES: dict[str, dict[str, Any]] = {
     "another secret": {"secret": "not-the-secret"},
@@ -26,8 +28,12 @@ FORGERIES: dict[str, dict[str, Any]] = {
 }
 
 
-def test_greets_gathers_and_comes_back_with_the_digit(playground: Playground) -> None:
-    answer = playground.post("/answer", context())
+STANDARD_FORGERIES = ("", "v1", "v1,!", "v1,AAAA", "v1a,AAAA v1,AAAA")
+
+
+def test_greets_gathers_and_comes_back_with_the_digit(playground: Playground, call_id: str, settings: Settings) -> None:
+    settings.OUTBOUND_ALLOWED = [urlsplit(playground.url).netloc]
+    answer = playground.post("/answer", context(call_id))
     say, gather, redirect = document.parse(answer.content)
     assert (say.name, gather.name, redirect.name) == ("say", "gather", "redirect")
     assert gather.params["max_digits"] == 1
@@ -38,98 +44,104 @@ def test_greets_gathers_and_comes_back_with_the_digit(playground: Playground) ->
 
 
 @pytest.mark.parametrize(("digits", "said"), [("4", "You pressed 4."), ("", "You pressed nothing.")])
-def test_says_what_was_pressed_and_hangs_up(playground: Playground, digits: str, said: str) -> None:
-    say, hangup = document.parse(playground.post("/pressed", context(digits=digits)).content)
+def test_says_what_was_pressed_and_hangs_up(playground: Playground, call_id: str, digits: str, said: str) -> None:
+    say, hangup = document.parse(playground.post("/pressed", context(call_id, digits=digits)).content)
     assert say.params["text"].startswith(said)
     assert hangup.name == "hangup"
 
 
 @pytest.mark.parametrize("forgery", FORGERIES.values(), ids=FORGERIES.keys())
-def test_refuses_what_minivoice_did_not_sign_just_now(playground: Playground, forgery: dict[str, Any]) -> None:
-    for path, body in (("/webhooks", event()), ("/answer", context()), ("/pressed", context())):
+def test_refuses_what_minivoice_did_not_sign_just_now(
+    playground: Playground, call_id: str, forgery: dict[str, Any]
+) -> None:
+    requested = {"/webhooks": event(call_id), "/answer": context(call_id), "/pressed": context(call_id)}
+    for path, body in requested.items():
         assert playground.post(path, body, **forgery).status_code == 400, path
-    assert playground.events() == []
+    assert playground.events(call_id) == []
 
 
-def test_refuses_a_body_that_was_changed_on_its_way(playground: Playground) -> None:
-    genuine = headers(event())
+def test_refuses_a_body_that_was_changed_on_its_way(playground: Playground, call_id: str) -> None:
+    body = event(call_id)
     for path in ("/webhooks", "/answer", "/pressed"):
-        changed = requests.post(playground.url + path, data=event() + b" ", headers=genuine, timeout=5)
-        assert changed.status_code == 400
-    assert playground.events() == []
+        changed = requests.post(playground.url + path, data=body + b" ", headers=headers(body), timeout=5)
+        assert changed.status_code == 400, path
+    assert playground.events(call_id) == []
 
 
-@pytest.mark.parametrize("wrong", ["", "v1", "v1,!", "v1,AAAA", headers(event(2))["webhook-signature"]])
-def test_refuses_a_webhook_that_the_standards_library_does_not_verify(playground: Playground, wrong: str) -> None:
-    assert playground.post("/webhooks", event(), **{"webhook-signature": wrong}).status_code == 400
-    assert playground.events() == []
-    assert playground.post("/webhooks", event()).status_code == 204
+@pytest.mark.parametrize("forgery", STANDARD_FORGERIES)
+def test_refuses_a_webhook_that_the_standards_library_does_not_verify(
+    playground: Playground, call_id: str, forgery: str
+) -> None:
+    refused = playground.post("/webhooks", event(call_id), **{"webhook-signature": forgery})
+    assert refused.status_code == 400
+    assert playground.events(call_id) == []
+    assert playground.post("/webhooks", event(call_id)).status_code == 204
 
 
-def test_keeps_what_was_verified(playground: Playground) -> None:
-    assert playground.post("/webhooks", event()).status_code == 204
-    playground.post("/answer", context())
-    playground.post("/webhooks", event(2, call_id="call_of_another"))
-    created, asked = playground.events(CALL)
-    assert created["body"] == json.loads(event())
+def test_keeps_what_was_verified(playground: Playground, call_id: str) -> None:
+    assert playground.post("/webhooks", event(call_id)).status_code == 204
+    playground.post("/answer", context(call_id))
+    playground.post("/webhooks", event(f"{call_id}0"))
+    created, asked = playground.events(call_id)
+    body = json.loads(event(call_id))
+    assert created["body"] == body
     assert {name: created[name] for name in ("id", "event", "sequence", "call_id", "verified")} == {
-        "id": "evt_20260529T120000.000000001",
+        "id": body["id"],
         "event": "call.created",
         "sequence": 1,
-        "call_id": CALL,
+        "call_id": call_id,
         "verified": True,
     }
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", created["received_at"])
-    assert (asked["event"], asked["body"]) == ("POST /answer", json.loads(context()))
+    assert (asked["event"], asked["body"]) == ("POST /answer", json.loads(context(call_id)))
     assert [action.popitem()[0] for action in asked["reply"]["actions"]] == ["say", "gather", "redirect"]
-    assert [entry["call_id"] for entry in playground.events()] == [CALL, CALL, "call_of_another"]
+    assert [entry["call_id"] for entry in playground.events()][-3:] == [call_id, call_id, f"{call_id}0"]
 
 
-def test_takes_an_event_about_no_call(playground: Playground) -> None:
-    low: dict[str, Any] = {
-        "id": "evt_9",
-        "event": "balance.low",
-        "created_at": "2026-05-29T12:00:00.000Z",
-        "call": None,
-        "data": {},
-    }
+def test_takes_an_event_about_no_call(playground: Playground, call_id: str) -> None:
+    low = {**json.loads(event(call_id)), "event": "balance.low", "call": None}
     assert playground.post("/webhooks", json.dumps(low).encode()).status_code == 204
-    assert [(entry["event"], entry["call_id"]) for entry in playground.events()] == [("balance.low", None)]
+    kept = playground.events()[-1]
+    assert (kept["id"], kept["event"], kept["call_id"]) == (low["id"], "balance.low", None)
 
 
-def test_shows_an_event_once_however_often_it_is_delivered(playground: Playground) -> None:
+def test_shows_an_event_once_however_often_it_is_delivered(own_playground: Playground, call_id: str) -> None:
     for age_seconds in (20, 0):
-        assert playground.post("/webhooks", event(), age_seconds=age_seconds).status_code == 204
-    playground.post("/webhooks", event(2, "call.answered"))
-    assert [entry["sequence"] for entry in playground.events()] == [1, 2]
-    assert [entry["sequence"] for entry in _streamed(playground, 2)] == [1, 2]
+        delivered = own_playground.post("/webhooks", event(call_id), age_seconds=age_seconds)
+        assert delivered.status_code == 204
+    own_playground.post("/webhooks", event(call_id, 2, "call.answered"))
+    assert [entry["sequence"] for entry in own_playground.events()] == [1, 2]
+    with requests.get(f"{own_playground.url}/stream", stream=True, timeout=5) as stream:
+        lines = stream.iter_lines()
+        assert [_next(lines)["sequence"] for _ in range(2)] == [1, 2]
 
 
-def test_keeps_the_last_thousand_events(playground: Playground) -> None:
-    with requests.Session() as session:
-        for sequence in range(1, 1003):
-            body = event(sequence)
-            session.post(f"{playground.url}/webhooks", data=body, headers=headers(body), timeout=5)
-    assert [entry["sequence"] for entry in playground.events()] == list(range(3, 1003))
+def test_keeps_the_last_thousand_events(own_playground: Playground, call_id: str) -> None:
+    connection = http.client.HTTPConnection(urlsplit(own_playground.url).netloc, timeout=5)
+    for sequence in range(1, 1003):
+        body = event(call_id, sequence)
+        connection.request("POST", "/webhooks", body, headers(body))
+        connection.getresponse().read()
+    connection.close()
+    assert [entry["sequence"] for entry in own_playground.events()] == list(range(3, 1003))
 
 
-def test_streams_what_came_before_and_each_event_as_it_comes(playground: Playground) -> None:
-    playground.post("/webhooks", event(1))
-    with requests.get(f"{playground.url}/stream", stream=True, timeout=5) as stream:
+def test_streams_what_came_before_and_each_event_as_it_comes(own_playground: Playground, call_id: str) -> None:
+    own_playground.post("/webhooks", event(call_id, 1))
+    with requests.get(f"{own_playground.url}/stream", stream=True, timeout=5) as stream:
         assert stream.headers["Content-Type"] == "text/event-stream"
         lines = stream.iter_lines()
         assert _next(lines)["sequence"] == 1
-        playground.post("/webhooks", event(2, "call.answered"))
+        own_playground.post("/webhooks", event(call_id, 2, "call.answered"))
         assert _next(lines)["event"] == "call.answered"
-        playground.post("/answer", context())
+        own_playground.post("/answer", context(call_id))
         assert _next(lines)["event"] == "POST /answer"
 
 
-def test_stops_at_once_although_a_page_is_open(playground: Playground) -> None:
-    with requests.get(f"{playground.url}/stream", stream=True, timeout=5) as stream:
-        playground.process.terminate()
-        assert playground.process.wait(timeout=3) == 0
-        stream.close()
+def test_stops_at_once_although_a_page_is_open(own_playground: Playground) -> None:
+    with requests.get(f"{own_playground.url}/stream", stream=True, timeout=5):
+        own_playground.process.terminate()
+        assert own_playground.process.wait(timeout=3) == 0
 
 
 def test_page_asks_nobody_but_the_playground(playground: Playground) -> None:
@@ -181,12 +193,6 @@ def test_says_in_one_line_that_its_port_is_taken(playground: Playground) -> None
 def _run(port: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     argv = [sys.executable, str(APP), "--port", port]
     return subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=10, check=False)
-
-
-def _streamed(playground: Playground, count: int) -> list[dict[str, Any]]:
-    with requests.get(f"{playground.url}/stream", stream=True, timeout=5) as stream:
-        lines = stream.iter_lines()
-        return [_next(lines) for _ in range(count)]
 
 
 def _next(lines: Any) -> dict[str, Any]:

@@ -212,9 +212,7 @@ def test_a_page_that_ends_with_the_last_row_has_no_next(acme: Actor) -> None:
     assert acme.client().get("/v1/applications?limit=2").json()["next_cursor"] is None
 
 
-def test_a_page_costs_the_same_number_of_queries_however_long(
-    acme: Actor, django_assert_num_queries: Any
-) -> None:
+def test_a_page_costs_the_same_number_of_queries_however_long(acme: Actor, django_assert_num_queries: Any) -> None:
     add(acme, *map(str, range(20)))
 
     with django_assert_num_queries(2):

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-PASSES = "from minivoice.crash import crashpoint\nfor n in range(3):\n    crashpoint('here')\n    print(n, flush=True)\n"
+PASSES = (
+    "from minivoice.crash import crashpoint\nfor n in range(3):\n    crashpoint('here')\n    print(n, flush=True)\n"
+)
 
 
 def run(**environment: str) -> tuple[int, str]:

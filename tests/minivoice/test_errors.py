@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import pytest
 from django.db import connection, connections
+from rest_framework.test import APIClient
 
 from applications import views
 from applications.models import Customer
@@ -17,7 +18,6 @@ from billing.models import Balance, Entry, Rate
 from calls import dialing
 from calls.models import Attempt
 from minivoice import clock, errors
-from rest_framework.test import APIClient
 from telephony import link
 from telephony.engines.facts import Answer
 from telephony.models import Engine, Trunk
