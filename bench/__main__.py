@@ -8,7 +8,7 @@ from pathlib import Path
 import django
 
 from bench import results
-from bench.clients import Failed
+from bench.clients import Failed, find_wrk
 from bench.plan import Plan
 from bench.stack import Stack
 from minivoice.local.lock import InUse
@@ -23,6 +23,7 @@ def main() -> int:
     arguments = _arguments()
     plan = Plan(**{name: getattr(arguments, name) for name in Plan.__dataclass_fields__})
     try:
+        find_wrk()
         with Stack(state=arguments.state) as stack:
             django.setup()
             for name in [arguments.benchmark] if arguments.benchmark else BENCHMARKS:

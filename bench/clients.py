@@ -12,7 +12,7 @@ _GRACE_SECONDS = 30
 _THREADS = 2
 
 
-class Failed(Exception):  # noqa: N818
+class Failed(Exception):
     """A benchmark cannot be run, or its result cannot be trusted; the message says why."""
 
 
@@ -27,16 +27,21 @@ class Answers:
     p99_ms: float
 
 
+def find_wrk() -> str:
+    """Return where wrk is. Raises Failed when it is missing."""
+    program = shutil.which("wrk")
+    if program is None:
+        raise Failed("wrk is missing: apt-get install wrk")
+    return program
+
+
 def wrk(*, url: str, script: Path, arguments: list[str], connections: int, seconds: int) -> Answers:
     """Run wrk with a script that ends by printing an object with the fields of `Answers` as its last line.
 
     Raises Failed when wrk is missing, or ends badly.
     """
-    program = shutil.which("wrk")
-    if program is None:
-        raise Failed("wrk is missing: apt-get install wrk")
     options = [f"-t{min(_THREADS, connections)}", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s"]
-    printed = _run([program, *options, "-s", str(script), url, "--", *arguments], seconds)
+    printed = _run([find_wrk(), *options, "-s", str(script), url, "--", *arguments], seconds)
     return Answers(**json.loads(printed.splitlines()[-1]))
 
 

@@ -31,7 +31,7 @@ def make(*, customers: int, rates: int, callers_file: Path) -> None:
     deck = RateDeck.objects.create(name="Standard", currency="USD")
     version = DeckVersion.objects.create(deck=deck, effective_from=now, state=DeckVersion.State.LIVE)
     with connection.cursor() as cursor:
-        cursor.copy_expert(_COPY_RATES, io.StringIO("".join(_rates(version.pk, rates))))  # type: ignore[attr-defined]
+        cursor.copy_expert(_COPY_RATES, io.StringIO("".join(_rates(version.pk, rates))))
     callers_file.write_text("".join(_customers(range(1, customers + 1), deck)))
     callers_file.chmod(0o600)
     settle()

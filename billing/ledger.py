@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from django.db import IntegrityError, connection
+from django.db import IntegrityError, connection, transaction
 
 from billing import rating
 from billing.models import Balance, Entry
@@ -120,17 +120,18 @@ def post(
 
     Raises DuplicateEntry, changing nothing, when `key` or the customer's `reference` is posted already.
     """
-    lock(customer_id=customer_id, now=now)
-    return _post(
-        customer_id=customer_id,
-        kind=kind,
-        amount=amount,
-        key=key,
-        reference=reference,
-        staff_id=staff_id,
-        note=note,
-        now=now,
-    )
+    with transaction.atomic():  # within the caller's: a duplicate undoes this much and no more
+        lock(customer_id=customer_id, now=now)
+        return _post(
+            customer_id=customer_id,
+            kind=kind,
+            amount=amount,
+            key=key,
+            reference=reference,
+            staff_id=staff_id,
+            note=note,
+            now=now,
+        )
 
 
 def _post(*, customer_id: int, kind: Entry.Kind, amount: Decimal, key: str, now: datetime, **more: Any) -> Entry:
@@ -138,7 +139,6 @@ def _post(*, customer_id: int, kind: Entry.Kind, amount: Decimal, key: str, now:
         cursor.execute(_MOVE, {"customer": customer_id, "amount": amount})
         (posted_after,) = cursor.fetchone()
     entry = Entry(
-        public_id=ids.new("le", now),
         customer_id=customer_id,
         kind=kind,
         amount=amount,
@@ -148,12 +148,25 @@ def _post(*, customer_id: int, kind: Entry.Kind, amount: Decimal, key: str, now:
         **more,
     )
     try:
-        entry.save(force_insert=True)
+        while not _insert(entry):
+            pass
     except IntegrityError as error:
         if "entry_reference_once" in str(error) or "billing_entry_key" in str(error):
             raise DuplicateEntry(key) from error
         raise
     return entry
+
+
+def _insert(entry: Entry) -> bool:
+    """Insert the row under a fresh public id; False when that is taken: in one microsecond two may meet."""
+    entry.public_id = ids.new("le", entry.created_at)
+    with connection.cursor() as cursor:
+        cursor.execute(_ENTER, [getattr(entry, column) for column in _COLUMNS])
+        row = cursor.fetchone()
+    if row is None:
+        return False
+    (entry.pk,) = row
+    return True
 
 
 def _close(key: str, now: datetime) -> tuple[int, Decimal] | None:
@@ -197,3 +210,21 @@ _SPEND = """
 INSERT INTO billing_spendday (customer_id, day, charged) VALUES (%s, %s, %s)
 ON CONFLICT (customer_id, day) DO UPDATE SET charged = billing_spendday.charged + EXCLUDED.charged
 """
+
+_COLUMNS = (
+    "public_id",
+    "customer_id",
+    "kind",
+    "amount",
+    "posted_after",
+    "key",
+    "reference",
+    "call_id",
+    "staff_id",
+    "note",
+    "created_at",
+)
+_ENTER = f"""
+INSERT INTO billing_entry ({", ".join(_COLUMNS)}) VALUES ({", ".join(["%s"] * len(_COLUMNS))})
+ON CONFLICT (public_id) DO NOTHING RETURNING id
+"""  # noqa: S608  names of our own columns

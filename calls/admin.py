@@ -53,7 +53,7 @@ _LIVE: dict[str, str] = {
 class CallAdmin(console.ReadOnlyAdmin):
     """Calls, newest first."""
 
-    list_display = ["public_id", "status", "way", "customer", "accepted_at", "duration", "cost", "end_reason"]
+    list_display = ["public_id", "status", "way", "customer", "accepted", "duration", "cost", "end_reason"]
     list_filter = ["status", "accepted_at", "end_reason"]
     list_select_related = ["customer"]
     search_fields = ["public_id"]
@@ -86,11 +86,16 @@ class CallAdmin(console.ReadOnlyAdmin):
         page: HttpResponse = super().change_view(request, object_id, form_url, {**(extra_context or {}), **about})
         return page
 
+    def get_actions_detail(self, request: HttpRequest, object_id: str) -> list[Any]:
+        """Offer to hang up what is up."""
+        call = self.get_object(request, object_id)
+        return super().get_actions_detail(request, object_id) if call and not call.is_final else []
+
     @console.action(description="Hang up", url_path="hang-up", permission="calls.change_call", icon="call_end")
     def hang_up(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Ask for a reason; hang up a live call."""
         call: Call = self.find(request, object_id)
-        form = console.ReasonForm(request.POST or None)
+        form = console.ReasonForm(console.answers(request))
         if call.is_final:
             messages.info(request, f"The call has ended already. {sentence(call)}")
             return self.back_to(call)
@@ -102,6 +107,11 @@ class CallAdmin(console.ReadOnlyAdmin):
         dialing.hang_up(call=call, reason=reason, by=Party.SYSTEM, now=clock.now())
         messages.success(request, "The call is being hung up.")
         return self.back_to(call)
+
+    @admin.display(description="accepted at")
+    def accepted(self, call: Call) -> str:
+        """When it began."""
+        return console.moment(call.accepted_at)
 
     @admin.display(description="from → to")
     def way(self, call: Call) -> str:
@@ -157,8 +167,7 @@ def _about(call: Call) -> dict[str, Any]:
         "facts": list(_facts(call)),
         "timeline": list(_timeline(call)),
         "attempts": call.attempts.select_related("trunk").order_by("number"),
-        "holds": Hold.objects.filter(key=call.public_id),
-        "entries": Entry.objects.filter(call_id=call.public_id).order_by("id"),
+        "money": list(_money(call)),
         "deliveries": WebhookEvent.objects.filter(call_id=call.public_id).order_by("sequence"),
     }
 
@@ -167,8 +176,8 @@ def _facts(call: Call) -> Iterator[tuple[str, Any]]:
     yield "Status", call.status
     yield "From", call.from_number
     yield "To", call.to_number
-    yield "Customer", call.customer
-    yield "Application", call.application
+    yield "Customer", console.link(console.url_of(call.customer), call.customer)
+    yield "Application", console.link(console.url_of(call.application), call.application)
     yield "Trunk", call.trunk or console.NOTHING
     yield "Accepted", clock.text(call.accepted_at)
     yield "Answered", clock.text(call.answered_at) or console.NOTHING
@@ -193,6 +202,21 @@ def _timeline(call: Call) -> Iterator[dict[str, Any]]:
             "offset_ms": round(offset.total_seconds() * 1000),
             "event": line["event"].replace("_", " "),
             "data": [(name.replace("_", " "), _flat(value)) for name, value in line["data"].items()],
+        }
+
+
+def _money(call: Call) -> Iterator[dict[str, Any]]:
+    """Yield the call's hold and what was posted for it."""
+    for hold in Hold.objects.filter(key=call.public_id):
+        state = "closed" if hold.closed_at else "open"
+        what = f"hold for {hold.funded_seconds} s, {state}"
+        yield {"what": what, "amount": console.amount(hold.amount), "after": console.NOTHING, "at": hold.opened_at}
+    for entry in Entry.objects.filter(call_id=call.public_id).order_by("id"):
+        yield {
+            "what": console.link(console.url_of(entry), entry.get_kind_display()),
+            "amount": console.amount(entry.amount),
+            "after": console.amount(entry.posted_after),
+            "at": entry.created_at,
         }
 
 

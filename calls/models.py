@@ -144,6 +144,7 @@ class Call(models.Model):
             models.Index(fields=["customer", "accepted_at"], name="call_accepted"),
             models.Index(fields=["application", "-id"], name="call_of_application"),
             models.Index(fields=["to_number", "-id"], name="call_to"),
+            models.Index(fields=["from_number", "-id"], name="call_from"),
         ]
 
     def __str__(self) -> str:

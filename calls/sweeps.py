@@ -15,7 +15,7 @@ from telephony.engines.facts import Channel, Fact, Kind
 logger = logging.getLogger(__name__)
 
 _CLAIM_GRACE = timedelta(seconds=10)  # an originate takes three seconds at most
-_MISSED_FOR = timedelta(seconds=5)
+_MISSED_FOR = timedelta(seconds=4)
 _BATCH = 200
 
 

@@ -33,7 +33,7 @@ from telephony.engines.facts import EngineError, EngineUnreachable, Fact, Kind
 logger = logging.getLogger(__name__)
 
 TICK_SECONDS = 1.0
-RECONCILE_EVERY = timedelta(seconds=10)
+RECONCILE_EVERY = timedelta(seconds=5)
 SWEEP_DUE_AFTER = 2  # ticks
 _RECONNECT_SECONDS = 0.5
 _LOCK = 0x4D56_5342  # "MVSB": the advisory lock that keeps the switchboard alone
@@ -63,6 +63,8 @@ class Lane:
     def take(self, fact: Fact) -> None:
         """Record a fact, and tell the call's flow."""
         now = clock.now()
+        if fact.kind is Kind.ENTERED and fact.channel_id in self._runners:
+            return  # a listing says again what is known
         call_id = lifecycle.record(fact, now=now) if fact.kind in _RECORDED else None
         if fact.kind is Kind.ENDED:
             self._runners.pop(fact.channel_id, None)
@@ -85,8 +87,6 @@ class Lane:
             runner.woken(token, now=clock.now())
 
     def _start(self, channel_id: str, call_id: int, now: datetime) -> None:
-        if channel_id in self._runners:
-            return
         flow = store.load(call_id)
         if flow is not None:
             runner = self._runners[channel_id] = Runner(flow, ChannelLine(self._board, channel_id))

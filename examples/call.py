@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Iterator
 from datetime import datetime
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,7 @@ def follow(platform: Platform, call: dict[str, Any]) -> dict[str, Any]:
         call = platform.call(call["id"])
         timeline = platform.timeline(call["id"])
         received = platform.webhooks(call["id"])
-        for at, text in sorted([*_facts(timeline), *_received(received)]):
+        for at, text in sorted([*_facts(timeline), *_received(received)], key=itemgetter(0)):
             if f"{at} {text}" not in printed:
                 printed.add(f"{at} {text}")
                 offset = datetime.fromisoformat(at) - datetime.fromisoformat(call["created_at"])

@@ -2,6 +2,7 @@
 a history that says from what to what, and questions before an act."""
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, ClassVar, TypeVar
 
@@ -13,7 +14,7 @@ from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html
@@ -124,6 +125,10 @@ class ReadOnlyInline(unfold.TabularInline):  # type: ignore[misc]
     extra = 0
     can_delete = False
 
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> Sequence[str]:
+        """Show every field; some have no form at all."""
+        return list(self.fields)
+
     def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         """Nobody adds."""
         return False
@@ -171,17 +176,31 @@ def action(*, description: str, url_path: str, permission: str, icon: str) -> Ca
     return decorator
 
 
+def answers(request: HttpRequest) -> QueryDict | None:
+    """Return what was sent with a POST; None when the question is only being opened."""
+    return request.POST if request.method == "POST" else None
+
+
 def url_of(row: Model) -> str:
     """Return the address of a row's page."""
     meta = row._meta  # noqa: SLF001  public in all but name
     return reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[quote(row.pk)])
 
 
+def link(url: str, text: object, *, label: str = "") -> str:
+    """Return a link that looks like one; `label` is for those who hear it, where the text alone says too little."""
+    look = "text-primary-600 dark:text-primary-500"
+    return format_html('<a class="{}" href="{}" aria-label="{}">{}</a>', look, url, label or text, text)
+
+
 def call_link(public_id: str) -> str:
     """Return the link to a call's page, by the public id that is all the lower rooms know of it."""
-    if not public_id:
-        return NOTHING
-    return format_html('<a href="{}">{}</a>', reverse("admin:calls_call_change", args=[public_id]), public_id)
+    return link(reverse("admin:calls_call_change", args=[public_id]), public_id) if public_id else NOTHING
+
+
+def moment(at: datetime | None) -> str:
+    """Return a time (UTC) to the second."""
+    return f"{at:%Y-%m-%d %H:%M:%S}" if at else NOTHING
 
 
 def amount(value: Decimal | None, currency: str = "") -> str:
@@ -193,11 +212,11 @@ def _changes(form: Any, secrets: Sequence[str]) -> list[str]:
     changes = []
     for name in form.changed_data if form.is_valid() else ():
         field = form.fields[name]
+        before, after = _shown(field, form.initial.get(name)), _shown(field, form.cleaned_data.get(name))
         label = str(field.label or name).lower()
         if name in secrets:
             changes.append(f"{label} replaced")
-        else:
-            before, after = _shown(field, form.initial.get(name)), _shown(field, form.cleaned_data.get(name))
+        elif before != after:
             changes.append(f"{label} from {before} to {after}")
     return changes
 

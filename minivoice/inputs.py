@@ -1,5 +1,4 @@
-"""Fields of request bodies: DRF's, made strict. Text is text, numbers are numbers, and what is taken is kept as sent.
-"""
+"""Fields of request bodies: DRF's, made strict. Text is text, numbers are numbers, and what is taken is kept as sent."""
 
 import json
 import re

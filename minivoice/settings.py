@@ -85,6 +85,8 @@ WHITENOISE_AUTOREFRESH = False
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_TZ = True
+USE_I18N = False
+DATETIME_FORMAT, DATE_FORMAT, TIME_FORMAT = "Y-m-d H:i:s", "Y-m-d", "H:i:s"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
@@ -101,7 +103,7 @@ REST_FRAMEWORK = {
     "URL_FORMAT_OVERRIDE": None,
 }
 
-UNFOLD = {"SITE_TITLE": "MiniVoice", "SITE_HEADER": "MiniVoice", "SITE_SYMBOL": "call"}
+UNFOLD = {"SITE_TITLE": "MiniVoice", "SITE_HEADER": "MiniVoice", "SITE_SYMBOL": "call", "SITE_URL": None}
 
 # Celery: a nudge, never the work item (see docs/architecture.md)
 CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1)

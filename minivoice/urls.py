@@ -2,6 +2,7 @@
 
 from django.contrib import admin
 from django.urls import path
+from django.views.generic import RedirectView
 
 from applications.views import Applications
 from billing.views import BalanceView
@@ -17,6 +18,7 @@ urlpatterns = [
     path("v1/calls/<str:call_id>/events", Timeline.as_view()),
     path("healthz", health.healthz),
     path("readyz", health.readyz),
+    path("admin", RedirectView.as_view(url="/admin/")),
     path("admin/", admin.site.urls),
 ]
 

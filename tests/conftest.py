@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,7 +11,10 @@ from rest_framework.test import APIClient
 
 from applications.models import Application, Customer
 from calls import audit
+from minivoice import clock
 from tests import factories
+
+pytest_plugins = ["tests.journeys.stage"]
 
 
 @dataclass
@@ -48,8 +52,8 @@ def refusal(response: Any) -> tuple[int, str]:
 
 @pytest.fixture
 def world(db: None) -> None:
-    """An engine that is up, a platform trunk, and a rate for +1 at 0.60 a minute, 60/60."""
-    factories.EngineFactory()
+    """An engine that stays up, a platform trunk, and a rate for +1 at 0.60 a minute, 60/60."""
+    factories.EngineFactory(seen_at=clock.now() + timedelta(hours=1))
     factories.TrunkFactory()
     factories.RateFactory()
 

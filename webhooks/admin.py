@@ -23,7 +23,7 @@ class AttemptInline(console.ReadOnlyInline):
 class WebhookEventAdmin(console.ReadOnlyAdmin):
     """Events out, newest first."""
 
-    list_display = ["created_at", "type", "application", "call", "status", "attempts", "next_attempt_at"]
+    list_display = ["at", "type", "application", "call", "status", "attempts", "next_attempt"]
     list_filter = ["status", "created_at"]
     list_select_related = ["application"]
     search_fields = ["=public_id", "=delivery_id", "=call_id"]
@@ -43,6 +43,16 @@ class WebhookEventAdmin(console.ReadOnlyAdmin):
         ),
         ("Body", {"fields": ["sent"]}),
     ]
+
+    @admin.display(description="created at")
+    def at(self, event: WebhookEvent) -> str:
+        """When it happened."""
+        return console.moment(event.created_at)
+
+    @admin.display
+    def next_attempt(self, event: WebhookEvent) -> str:
+        """When it is tried again."""
+        return console.moment(event.next_attempt_at)
 
     @admin.display
     def call(self, event: WebhookEvent) -> str:

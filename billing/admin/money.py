@@ -54,14 +54,14 @@ class BalanceForm(forms.ModelForm):  # type: ignore[type-arg]
 class MoneyColumns:
     """What an account has, for a customer or its account."""
 
-    @admin.display(ordering="balance__posted")
-    def posted(self, row: Customer | Balance) -> str:
+    @admin.display(description="posted", ordering="balance__posted")
+    def posted_money(self, row: Customer | Balance) -> str:
         """What entries add up to."""
         balance = _account(row)
         return console.amount(balance.posted, balance.currency) if balance else console.NOTHING
 
-    @admin.display(ordering="balance__held")
-    def held(self, row: Customer | Balance) -> str:
+    @admin.display(description="held", ordering="balance__held")
+    def held_money(self, row: Customer | Balance) -> str:
         """What live calls have set aside."""
         balance = _account(row)
         return console.amount(balance.held, balance.currency) if balance else console.NOTHING
@@ -83,7 +83,7 @@ class AccountInline(MoneyColumns, unfold.StackedInline):  # type: ignore[misc]
     can_delete = False
     verbose_name_plural = "account"
     hide_title = True
-    readonly_fields = ["posted", "held", "available"]
+    readonly_fields = ["posted_money", "held_money", "available"]
 
     def get_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
         """Show money once there is an account."""
@@ -131,7 +131,7 @@ class AdjustForm(forms.Form):
 class PrepaidCustomerAdmin(MoneyColumns, CustomerAdmin):
     """Customers, and what they have. A new one gets its account with it."""
 
-    list_display = ["name", "status", "posted", "held", "available", "max_concurrent_calls", "max_cps"]
+    list_display = ["name", "status", "posted_money", "held_money", "available", "max_concurrent_calls", "max_cps"]
     list_select_related = ["balance"]
     inlines = [AccountInline]
     actions_detail = ["adjust"]
@@ -144,14 +144,14 @@ class PrepaidCustomerAdmin(MoneyColumns, CustomerAdmin):
     def get_list_display(self, request: HttpRequest) -> list[str]:
         """Leave out money for those who may not see it."""
         may_see = request.user.has_perm("billing.view_balance") or request.user.has_perm("billing.change_balance")
-        money = () if may_see else ("posted", "held", "available")
+        money = () if may_see else AccountInline.readonly_fields
         return [name for name in super().get_list_display(request) if name not in money]
 
     @console.action(description="Adjust balance", url_path="adjust", permission="billing.add_entry", icon="payments")
     def adjust(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Ask for kind, amount and reason; post one entry, however often the form is sent."""
         customer = self.find(request, object_id)
-        form = AdjustForm(request.POST or None, initial={"token": uuid4(), "kind": Entry.Kind.TOP_UP})
+        form = AdjustForm(console.answers(request), initial={"token": uuid4(), "kind": Entry.Kind.TOP_UP})
         if form.is_valid() and self._posted(request, customer, form):
             return self.back_to(customer)
         balance = Balance.objects.get(customer=customer)
@@ -195,17 +195,32 @@ class PrepaidCustomerAdmin(MoneyColumns, CustomerAdmin):
 class EntryAdmin(console.ReadOnlyAdmin):
     """The ledger, newest first."""
 
-    list_display = ["created_at", "customer", "kind", "amount", "posted_after", "call", "staff", "note"]
+    list_display = ["at", "customer", "kind", "moved", "balance_after", "call", "staff", "note"]
     list_filter = ["kind", "created_at"]
     list_select_related = ["customer", "staff"]
     search_fields = ["=public_id", "=call_id", "=reference", "customer__name"]
     search_help_text = "Entry id, call id, reference or customer"
     ordering = ["-id"]
     fields = [
-        *("public_id", "customer", "kind", "amount", "posted_after", "created_at"),
+        *("public_id", "customer", "kind", "moved", "balance_after", "at"),
         *("call", "reference", "staff", "note", "key"),
     ]
-    readonly_fields = ["call"]
+    readonly_fields = ["at", "moved", "balance_after", "call"]
+
+    @admin.display(description="posted at")
+    def at(self, entry: Entry) -> str:
+        """When."""
+        return console.moment(entry.created_at)
+
+    @admin.display(description="amount")
+    def moved(self, entry: Entry) -> str:
+        """What it added to the balance."""
+        return console.amount(entry.amount)
+
+    @admin.display
+    def balance_after(self, entry: Entry) -> str:
+        """The balance after it."""
+        return console.amount(entry.posted_after)
 
     @admin.display
     def call(self, entry: Entry) -> str:
@@ -217,19 +232,34 @@ class EntryAdmin(console.ReadOnlyAdmin):
 class HoldAdmin(console.ReadOnlyAdmin):
     """Money set aside, newest first."""
 
-    list_display = ["opened_at", "customer", "call", "amount", "funded_seconds", "closed_at"]
+    list_display = ["opened", "customer", "call", "money", "funded_seconds", "closed"]
     list_filter = [("closed_at", admin.EmptyFieldListFilter)]
     list_select_related = ["customer"]
     search_fields = ["=key"]
     search_help_text = "Call id"
     ordering = ["-id"]
-    fields = ["call", "customer", "amount", "funded_seconds", "opened_at", "closed_at"]
-    readonly_fields = ["call"]
+    fields = ["call", "customer", "money", "funded_seconds", "opened", "closed"]
+    readonly_fields = ["call", "money", "opened", "closed"]
 
     @admin.display
     def call(self, hold: Hold) -> str:
         """The call the money is for."""
         return console.call_link(hold.key)
+
+    @admin.display(description="amount")
+    def money(self, hold: Hold) -> str:
+        """What is set aside."""
+        return console.amount(hold.amount)
+
+    @admin.display
+    def opened(self, hold: Hold) -> str:
+        """Since when."""
+        return console.moment(hold.opened_at)
+
+    @admin.display
+    def closed(self, hold: Hold) -> str:
+        """Until when."""
+        return console.moment(hold.closed_at)
 
 
 @admin.register(SpendDay)

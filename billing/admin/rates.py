@@ -7,7 +7,6 @@ from django.db import IntegrityError, transaction
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
-from django.utils.html import format_html
 from unfold.paginator import InfinitePaginator
 
 from billing.models import DeckVersion, Rate, RateDeck
@@ -58,14 +57,13 @@ class DeckVersionAdmin(console.Admin):
     @admin.display
     def rates(self, version: DeckVersion) -> str:
         """The version's prices."""
-        url = reverse("admin:billing_rate_changelist")
-        return format_html('<a href="{}?version={}">show rates</a>', url, version.pk)
+        return console.link(f"{reverse('admin:billing_rate_changelist')}?version={version.pk}", "show rates")
 
     @console.action(description="Publish", url_path="publish", permission="billing.change_deckversion", icon="publish")
     def publish(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Ask for a reason; make a draft live from its date on."""
         version: DeckVersion = self.find(request, object_id)
-        form = console.ReasonForm(request.POST or None)
+        form = console.ReasonForm(console.answers(request))
         if not form.is_valid():
             count = version.rates.count()
             facts = {"Deck": version.deck, "In force from": version.effective_from, "Rates": count}

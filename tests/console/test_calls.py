@@ -15,8 +15,14 @@ from tests.console.pages import address
 from webhooks.models import WebhookEvent
 
 LIVE = {
-    "ended_at": None, "end_reason": "", "sip_code": None, "cost_amount": None,
-    "duration_seconds": None, "billable_seconds": None, "status": Status.QUEUED, "provider_call_id": None,
+    "ended_at": None,
+    "end_reason": "",
+    "sip_code": None,
+    "cost_amount": None,
+    "duration_seconds": None,
+    "billable_seconds": None,
+    "status": Status.QUEUED,
+    "provider_call_id": None,
 }
 
 

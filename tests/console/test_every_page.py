@@ -30,12 +30,13 @@ from webhooks.models import WebhookEvent
 FACTS = [Entry, Hold, SpendDay, WebhookEvent, Call]
 
 
-def test_shows_no_secret_to_a_superuser(root: Client, cast: Cast) -> None:
+def test_no_page_shows_a_secret_or_loads_anything_from_outside(root: Client, cast: Cast) -> None:
     make_call(cast)
     pages = list(every_page(root))
     assert len(pages) > 40
     for url, text in pages:
         assert not [secret for secret in cast.secrets if secret in text], url
+        assert re.findall(r"""(?:src|href|action|url)\s*[=(]\s*["']?(?:https?:)?//[^"'\s>)]+""", text) == [], url
 
 
 def test_shows_no_secret_to_staff_who_may_only_look(staff: Callable[..., Client], cast: Cast) -> None:
@@ -45,13 +46,6 @@ def test_shows_no_secret_to_staff_who_may_only_look(staff: Callable[..., Client]
     assert address(Engine, "change", cast.engine.pk) in dict(pages)
     for url, text in pages:
         assert not [secret for secret in cast.secrets if secret in text], url
-
-
-def test_loads_nothing_from_outside(root: Client, cast: Cast) -> None:
-    make_call(cast)
-    for url, text in every_page(root):
-        named = re.findall(r"""(?:src|href|action|url)\s*[=(]\s*["']?(?:https?:)?//[^"'\s>)]+""", text)
-        assert named == [], url
 
 
 def test_shows_nothing_to_staff_without_permissions(staff: Callable[..., Client], cast: Cast) -> None:
@@ -84,7 +78,7 @@ def test_lists_ask_the_same_number_of_queries_for_20_rows_as_for_2(root: Client,
     lists = {model: address(model, "changelist") for model in OWN_MODELS}
     _grow(cast, 1, 2)
     few = {url: _queries(root, url) for url in lists.values()}
-    _grow(cast, 2, 20)
+    _grow(cast, 2, 21)
     assert min(model.objects.count() for model in lists) >= 20
     assert {url: _queries(root, url) for url in lists.values()} == few
 
@@ -92,8 +86,13 @@ def test_lists_ask_the_same_number_of_queries_for_20_rows_as_for_2(root: Client,
 def test_a_secret_is_kept_when_its_field_is_left_empty_and_replaced_when_it_is_not(root: Client, cast: Cast) -> None:
     url = address(Trunk, "change", cast.trunk.pk)
     form = {
-        "name": "carrier two", "direction": "outbound", "gateway_name": "carrier", "proxy": "carrier.example",
-        "priority": "10", "is_active": "on", "allowed_prefixes": "1555,44",
+        "name": "carrier two",
+        "direction": "outbound",
+        "gateway_name": "carrier",
+        "proxy": "carrier.example",
+        "priority": "10",
+        "is_active": "on",
+        "allowed_prefixes": "1555,44",
     }
     assert root.post(url, form).status_code == 302
     cast.trunk.refresh_from_db()
@@ -122,7 +121,7 @@ def _grow(cast: Cast, start: int, end: int) -> None:
         SpendDay.objects.create(customer=customer, day=NOW.date())
         ApplicationFactory(customer=customer)
         TrunkFactory(customer=customer)
-        NumberFactory(customer=customer, number_e164=f"+1555123{number:04}")
+        NumberFactory(customer=customer, number_e164=f"+1555200{number:04}")
         EngineFactory(name=f"engine {number}")
         deck = DeckFactory(name=f"deck {number}")
         RateFactory(version=VersionFactory(deck=deck))

@@ -20,7 +20,7 @@ ADJUSTMENT = {"kind": "adjustment", "amount": "-2.50", "reason": "goodwill, tick
 
 
 def adjust_url(cast: Cast) -> str:
-    return reverse("admin:billing_customer_adjust", args=[cast.customer.pk])
+    return reverse("admin:applications_customer_adjust", args=[cast.customer.pk])
 
 
 def opened_form(browser: Client, cast: Cast) -> dict[str, str]:
@@ -105,10 +105,17 @@ def test_only_staff_who_may_add_entries_adjust(staff: Callable[..., Client], cas
 
 def customer_form(deck: object, **more: str) -> dict[str, str]:
     return {
-        "name": "globex", "status": "active", "max_concurrent_calls": "5", "max_cps": "2",
-        "caller_id_policy": "own", "verified_caller_ids": "",
-        "balance-TOTAL_FORMS": "1", "balance-INITIAL_FORMS": "0", "balance-0-deck": str(deck),
-        "balance-0-credit_limit": "0", "balance-0-day_cap": "100",
+        "name": "globex",
+        "status": "active",
+        "max_concurrent_calls": "5",
+        "max_cps": "2",
+        "caller_id_policy": "own",
+        "verified_caller_ids": "",
+        "balance-TOTAL_FORMS": "1",
+        "balance-INITIAL_FORMS": "0",
+        "balance-0-deck": str(deck),
+        "balance-0-credit_limit": "0",
+        "balance-0-day_cap": "100",
         **more,
     }
 
@@ -170,8 +177,14 @@ def test_an_account_keeps_its_currency(root: Client, cast: Cast) -> None:
 
 def rate_form(version: DeckVersion, price: str) -> dict[str, str]:
     return {
-        "version": str(version.pk), "prefix": "1555", "description": "", "price_per_minute": price,
-        "connection_fee": "0", "initial_increment": "1", "subsequent_increment": "1", "minimum_charge": "0",
+        "version": str(version.pk),
+        "prefix": "1555",
+        "description": "",
+        "price_per_minute": price,
+        "connection_fee": "0",
+        "initial_increment": "1",
+        "subsequent_increment": "1",
+        "minimum_charge": "0",
     }
 
 

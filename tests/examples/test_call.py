@@ -82,7 +82,7 @@ def test_prints_each_fact_once_until_the_last_webhook_is_delivered(
         "+8,600 ms webhook_attempted event=call.completed attempt=1 http_status=500",
         "+13,600 ms webhook_attempted event=call.completed attempt=2 http_status=204",
     ]
-    assert received.endswith("ms  playground received   call.completed")
+    assert received.endswith(" ms  playground received  call.completed")
     assert last == "completed: hangup, 7 s, cost 0.0140 USD"
     assert api.looks == 5
 

@@ -8,8 +8,8 @@ import requests
 
 from calls.models import FINAL, Call
 from minivoice.local.stack import Platform
-from tests.journeys.conftest import Integrator, until
 from tests.journeys.receiver import Receiver
+from tests.journeys.stage import Integrator, until
 
 CALLS = 20
 NUMBERS = ["+15551230001", "+15551230486", "+15551230742", "+15551230902"]  # talks, busy, presses, hangs up
@@ -25,9 +25,7 @@ def place(customer: Integrator, number: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["web", "dial", "webhooks", "switchboard", "simulator"])
-def test_loses_no_call(
-    hire: Callable[..., Integrator], receiver: Receiver, platform: Platform, name: str
-) -> None:
+def test_loses_no_call(hire: Callable[..., Integrator], receiver: Receiver, platform: Platform, name: str) -> None:
     receiver.answers["/menu"] = DOCUMENT
     acme = hire(answer="/menu")
 

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 from calls.models import Call
-from tests.journeys.conftest import Integrator, until
 from tests.journeys.receiver import Receiver
+from tests.journeys.stage import Integrator, until
 
 WAIT = {"actions": [{"pause": {"seconds": 60}}]}
 
@@ -57,7 +57,9 @@ def test_accepts_no_more_than_ten_calls_in_any_second(hire: Callable[..., Integr
     answers = create_at_once(acme, 100)
 
     assert set(answers) == {201, "cps_limit_reached"}
-    times = list(Call.objects.filter(customer=acme.customer).order_by("accepted_at").values_list("accepted_at", flat=True))
+    times = list(
+        Call.objects.filter(customer=acme.customer).order_by("accepted_at").values_list("accepted_at", flat=True)
+    )
     assert len(times) == answers[201] >= 10
     assert all(later - earlier >= timedelta(seconds=1) for earlier, later in zip(times, times[10:], strict=False))
     hang_up_all(acme)

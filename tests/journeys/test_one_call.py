@@ -5,8 +5,8 @@ from decimal import Decimal
 
 import pytest
 
-from tests.journeys.conftest import Integrator, until
 from tests.journeys.receiver import Receiver
+from tests.journeys.stage import Integrator, until
 
 GREETING = {
     "actions": [

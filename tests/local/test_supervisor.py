@@ -18,9 +18,7 @@ Eventually = Callable[[Callable[[], object]], None]
 
 
 def program(name: str, code: str, state: Path) -> Process:
-    return Process(
-        name=name, argv=[sys.executable, "-I", "-S", "-c", code], environment={"A": "b"}, folder=state
-    )
+    return Process(name=name, argv=[sys.executable, "-I", "-S", "-c", code], environment={"A": "b"}, folder=state)
 
 
 def sleeper(state: Path, name: str = "sleeper") -> Process:
@@ -44,9 +42,7 @@ def test_starts_a_dead_process_again_and_says_so(
 
 def test_tells_when_the_pids_have_changed(state: Path, eventually: Eventually) -> None:
     seen: list[dict[str, int]] = []
-    supervisor = Supervisor(
-        logs=state / "logs", say=lambda _: None, changed=lambda: seen.append(supervisor.pids)
-    )
+    supervisor = Supervisor(logs=state / "logs", say=lambda _: None, changed=lambda: seen.append(supervisor.pids))
     try:
         supervisor.start(sleeper(state))
         killed = supervisor.kill("sleeper")
@@ -70,9 +66,7 @@ def test_waits_longer_each_time_a_process_dies_at_once(
     assert pauses[2] >= pauses[1] + 0.3
 
 
-def test_ends_the_children_of_a_process_that_died(
-    supervisor: Supervisor, state: Path, eventually: Eventually
-) -> None:
+def test_ends_the_children_of_a_process_that_died(supervisor: Supervisor, state: Path, eventually: Eventually) -> None:
     supervisor.start(stubborn(state))
     grandchild = int((state / "grandchild").read_text())
     supervisor.kill("stubborn")
@@ -127,9 +121,7 @@ time.sleep(3600)
     assert ends.read_text().split() == ["web", "store"]
 
 
-def test_kills_the_whole_group_of_a_process_that_does_not_stop(
-    state: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_kills_the_whole_group_of_a_process_that_does_not_stop(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_STOP_SECONDS", 0.3)
     supervisor = Supervisor(logs=state / "logs", say=lambda _: None)
     supervisor.start(stubborn(state))

@@ -1,5 +1,7 @@
 """What every endpoint shares: the JSON door, the envelope's headers, request ids, cursor lists."""
 
+# ruff: noqa: RUF001  digits of other scripts are the point
+
 import json
 from typing import Any
 
@@ -128,7 +130,7 @@ def test_another_method_is_405_and_names_those_allowed(acme: Actor, path: str, a
     response = acme.client().generic(method, path)
 
     assert refusal(response) == (405, "method_not_allowed")
-    assert set(response["Allow"].split(", ")) - {"HEAD"} == allowed - {"HEAD"}
+    assert set(response["Allow"].split(", ")) == allowed
 
 
 def test_head_is_get_without_its_body(acme: Actor) -> None:

@@ -147,10 +147,7 @@ class Ears:
 def dial(ari: Ari, number: str, *, setup_seconds: int = 30, timer_seconds: int = 0) -> str:
     """Dial `number` and return the channel's id."""
     channel_id = str(uuid.uuid4())
-    assert (
-        order(ari, channel_id, number, setup_seconds=setup_seconds, timer_seconds=timer_seconds)
-        is Answer.TAKEN
-    )
+    assert order(ari, channel_id, number, setup_seconds=setup_seconds, timer_seconds=timer_seconds) is Answer.TAKEN
     return channel_id
 
 

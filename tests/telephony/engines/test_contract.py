@@ -16,10 +16,7 @@ Heard = dict[str, list[Fact]]
 def heard(engine: SimulatedEngine) -> Heard:
     """What was heard of one call to each number of the table, and of three with a timer, all at once."""
     with Ears(engine.ari) as ears:
-        calls = {
-            end: dial(engine.ari, f"+15551230{end}", setup_seconds=1 if end == "480" else 30)
-            for end in NUMBERS
-        }
+        calls = {end: dial(engine.ari, f"+15551230{end}", setup_seconds=1 if end == "480" else 30) for end in NUMBERS}
         calls["timer"] = dial(engine.ari, "+15551230183", timer_seconds=1)
         for name in ("timer while playing", "timer set again"):
             calls[name] = answered(engine.ari, ears, timer_seconds=1)
@@ -211,9 +208,7 @@ def test_an_unknown_trunk_is_refused_and_nothing_rings(engine: SimulatedEngine) 
     assert channel_id not in {channel.id for channel in engine.ari.channels()}
 
 
-def test_a_channel_is_commanded_only_between_entering_and_its_end(
-    engine: SimulatedEngine, ears: Ears
-) -> None:
+def test_a_channel_is_commanded_only_between_entering_and_its_end(engine: SimulatedEngine, ears: Ears) -> None:
     ringing, up = dial(engine.ari, "+15551230480"), answered(engine.ari, ears)
     engine.ari.answer(up)
     engine.ari.hang_up(up)

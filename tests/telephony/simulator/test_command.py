@@ -22,8 +22,7 @@ Command().run_from_argv(["manage.py", "simulator", *sys.argv[1:]])
 def start(*arguments: str, **environment: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, "-c", RUN, *arguments],
-        env={name: value for name, value in os.environ.items() if not name.startswith("ENGINE_")}
-        | environment,
+        env={name: value for name, value in os.environ.items() if not name.startswith("ENGINE_")} | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )

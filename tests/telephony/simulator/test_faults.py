@@ -68,9 +68,7 @@ def test_garbage_is_counted_and_passed_over(engine: SimulatedEngine, ears: Ears)
     assert engine.ari.malformed_count == 12
 
 
-def test_restarts_empty_without_a_word_and_remembers_who_was_dialled(
-    engine: SimulatedEngine, ears: Ears
-) -> None:
+def test_restarts_empty_without_a_word_and_remembers_who_was_dialled(engine: SimulatedEngine, ears: Ears) -> None:
     channel_id = dial(engine.ari, NUMBER)
     ears.wait_for(channel_id, Kind.ENTERED)
     engine.control("faults", {"restart": "empty"})

@@ -92,9 +92,7 @@ def crashpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def platform(
-    tmp_path_factory: pytest.TempPathFactory, receiver: Receiver, crashpoints: Path
-) -> Iterator[Platform]:
+def platform(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver, crashpoints: Path) -> Iterator[Platform]:
     """Everything `make run` starts, with a database of its own on the test run's server."""
     platform = Platform(
         state=tmp_path_factory.mktemp("state"),
@@ -146,8 +144,6 @@ def hire(platform: Platform, receiver: Receiver, journeys_database: None) -> Ite
     yield make
     assert [finding for finding in audit.run() if finding.violations] == []
     assert receiver.forged == []
-
-
 
 
 _DATABASE = "journeys"

@@ -1,0 +1,202 @@
+"""May this call be made? The order of the checks, each check, and what a refusal leaves behind: nothing."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.apps import apps
+
+from applications.models import Customer
+from billing import ledger
+from billing.models import Balance, DeckVersion, Entry, Rate, SpendDay
+from calls.models import Call
+from minivoice import clock, errors
+from telephony.models import Engine, Number, Trunk
+from tests import factories
+from tests.calls.steps import FakeEngine, answer, dial, end, place
+from tests.conftest import Actor
+
+pytestmark = pytest.mark.django_db
+
+
+def spend_everything(acme: Actor) -> None:
+    ledger.post(
+        customer_id=acme.customer.pk,
+        kind=Entry.Kind.ADJUSTMENT,
+        amount=-Decimal(100),
+        key=str(uuid4()),
+        now=clock.now(),
+    )
+
+
+def block(acme: Actor) -> None:
+    """The number is blocked; its unblocked neighbours are not."""
+    Rate.objects.update(blocked=True)
+
+
+# In their documented order. A blocked rate is a rate: with "destination", "rate" cannot refuse too.
+SPOILERS: dict[str, tuple[str, Callable[[Actor], Any]]] = {
+    "engine": ("unavailable", lambda acme: Engine.objects.update(seen_at=None)),
+    "caller id": ("caller_id_not_allowed", lambda acme: Number.objects.all().delete()),
+    "destination": ("destination_blocked", block),
+    "rate": ("rate_not_found", lambda acme: DeckVersion.objects.update(state="draft")),
+    "trunk": ("no_active_trunk", lambda acme: Trunk.objects.update(is_active=False)),
+    "day cap": ("spend_control_exceeded", lambda acme: Balance.objects.update(day_cap=Decimal("0.59"))),
+    "balance": ("insufficient_balance", spend_everything),
+    "concurrency": (
+        "concurrent_call_limit_reached",
+        lambda acme: Customer.objects.update(max_concurrent_calls=0),
+    ),
+    "calls per second": ("cps_limit_reached", lambda acme: Customer.objects.update(max_cps=0)),
+}
+ORDER = list(SPOILERS)
+
+
+def refused(acme: Actor, **changes: Any) -> str:
+    """Return the code a call is refused with."""
+    with pytest.raises(errors.ApiError) as refusal:
+        place(acme, **changes)
+    return refusal.value.code
+
+
+@pytest.mark.parametrize("first", ORDER)
+def test_the_first_refusal_wins(acme: Actor, first: str) -> None:
+    later = ORDER[ORDER.index(first) :]
+    for check in reversed(later):
+        if (first, check) not in {("engine", "rate"), ("caller id", "rate"), ("destination", "rate")}:
+            SPOILERS[check][1](acme)
+
+    assert refused(acme) == SPOILERS[first][0]
+
+
+@pytest.mark.parametrize("check", ORDER)
+def test_a_refused_call_leaves_nothing_behind(acme: Actor, check: str) -> None:
+    SPOILERS[check][1](acme)
+    before = everything()
+
+    assert refused(acme) == SPOILERS[check][0]
+
+    assert everything() == before
+
+
+def everything() -> dict[str, list[Any]]:
+    """Return every row of every table of ours."""
+    ours = [model for model in apps.get_models() if model._meta.app_label in OURS]
+    return {model.__name__: list(model.objects.order_by("pk").values()) for model in ours}  # type: ignore[attr-defined]
+
+
+OURS = {"applications", "billing", "calls", "telephony", "webhooks"}
+
+
+@pytest.mark.parametrize(
+    ("caller_id", "allowed"),
+    [
+        ("+15551230001", True),  # its number
+        ("+15551230005", True),  # verified by staff
+        ("+15551230006", False),  # its number once
+        ("+15551230007", False),  # globex's number
+        ("+15551230008", False),
+    ],
+)
+def test_platform_trunks_show_own_numbers_and_verified_ones(
+    acme: Actor, globex: Actor, caller_id: str, allowed: bool
+) -> None:
+    Customer.objects.filter(pk=acme.customer.pk).update(verified_caller_ids=["+15551230005"])
+    factories.NumberFactory(customer=acme.customer, number_e164="+15551230006", is_active=False)
+    factories.NumberFactory(customer=globex.customer, number_e164="+15551230007")
+
+    if allowed:
+        assert place(acme, from_number=caller_id).from_number == caller_id
+    else:
+        assert refused(acme, from_number=caller_id) == "caller_id_not_allowed"
+
+
+def test_any_caller_id_shows_when_the_policy_says_so(acme: Actor) -> None:
+    Customer.objects.update(caller_id_policy="any")
+
+    assert place(acme, from_number="+15551239999")
+
+
+def test_any_caller_id_shows_on_a_trunk_of_the_customers_own(acme: Actor, globex: Actor) -> None:
+    factories.TrunkFactory(customer=acme.customer)
+
+    assert place(acme, from_number="+15551239999")
+    assert refused(globex, from_number="+15551239999") == "caller_id_not_allowed"
+
+
+def test_the_last_cent_may_be_held(acme: Actor) -> None:
+    Rate.objects.update(price_per_minute=100)
+
+    assert place(acme)
+    assert refused(acme) == "insufficient_balance"
+
+
+def test_a_free_call_needs_no_money(acme: Actor) -> None:
+    Rate.objects.update(price_per_minute=0)
+    spend_everything(acme)
+
+    assert place(acme).funded_seconds == 14_400
+
+
+def test_the_day_cap_counts_what_is_charged_and_held(acme: Actor, engine: FakeEngine) -> None:
+    Balance.objects.update(day_cap=Decimal("1.80"))
+    call, now = dial(acme), clock.now()
+    answer(call, at=now)
+    end(call, at=now + timedelta(seconds=1))
+    assert SpendDay.objects.get().charged == Decimal("0.60")
+
+    place(acme)
+    place(acme)
+
+    with pytest.raises(errors.SpendControlExceeded, match=r"1\.80 USD.*frees up at 20.*T00:00:00"):
+        place(acme)
+
+
+def test_an_ended_call_frees_its_place(acme: Actor, engine: FakeEngine) -> None:
+    Customer.objects.update(max_concurrent_calls=1)
+    call = dial(acme)
+    assert refused(acme) == "concurrent_call_limit_reached"
+
+    end(call, at=clock.now(), sip_code=486)
+
+    assert place(acme)
+
+
+def test_the_window_of_calls_per_second_slides_by_the_databases_clock(acme: Actor) -> None:
+    Customer.objects.update(max_cps=2)
+    first, second = place(acme), place(acme)
+    assert refused(acme) == "cps_limit_reached"
+
+    Call.objects.filter(pk=first.pk).update(accepted_at=second.accepted_at - timedelta(seconds=1))
+
+    assert place(acme)
+    assert refused(acme) == "cps_limit_reached"
+
+
+def test_the_message_of_a_limit_names_it_and_where_it_stands(acme: Actor) -> None:
+    Customer.objects.update(max_concurrent_calls=1)
+    place(acme)
+
+    with pytest.raises(errors.ConcurrentCallLimitReached) as refusal:
+        place(acme)
+    assert refusal.value.message == "the limit of 1 concurrent calls is reached: 1 are up"
+    assert refusal.value.retry_after_seconds == 5
+
+
+def test_one_customers_calls_count_against_nobody_else(acme: Actor, globex: Actor) -> None:
+    Customer.objects.update(max_concurrent_calls=1, max_cps=1, caller_id_policy="any")
+
+    assert place(acme)
+    assert place(globex)
+
+
+def test_an_accepted_call_keeps_the_price_it_was_promised(acme: Actor, engine: FakeEngine) -> None:
+    call, now = dial(acme), clock.now()
+    Rate.objects.update(price_per_minute=99)
+    answer(call, at=now)
+    end(call, at=now + timedelta(seconds=1))
+
+    assert call.cost_amount == Decimal("0.60")

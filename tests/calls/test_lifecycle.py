@@ -1,0 +1,466 @@
+"""What happened to a call: whatever order it is told in, the same end and the same charge."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from decimal import Decimal
+from itertools import permutations
+from typing import Any
+
+import pytest
+from django.db import transaction
+
+from billing.models import Balance, Entry, Hold
+from calls import audit, dialing, lifecycle
+from calls.models import Attempt, Call, Flow, Party, Reason
+from minivoice import clock
+from telephony.engines.facts import Answer, Kind
+from tests import factories
+from tests.calls.steps import FakeEngine, answer, dial, end, latest, place, tell
+from tests.conftest import Actor
+from webhooks.models import WebhookEvent
+
+pytestmark = pytest.mark.django_db
+
+R, A, E = Kind.RINGING, Kind.ANSWERED, Kind.ENDED
+AFTER = {R: 2.0, A: 5.0, E: 46.0}  # seconds from the start: 41 of talk
+
+
+def orders(*kinds: Kind) -> Iterator[tuple[Kind, ...]]:
+    """Every order of these facts in which an answer is not heard after the end (that gap has its own issue)."""
+    for order in sorted(set(permutations(kinds))):
+        if A not in order or order.index(A) < order.index(E):
+            yield order
+
+
+@pytest.fixture
+def now() -> datetime:
+    return clock.now()
+
+
+def outcome(call: Call) -> dict[str, Any]:
+    """Return all that must not depend on the order of facts."""
+    return {
+        "status": call.status,
+        "reason": call.end_reason,
+        "by": call.hangup_by,
+        "seconds": (call.duration_seconds, call.billable_seconds),
+        "cost": (call.cost_amount, call.overrun_amount),
+        "times": (call.answered_at, call.ended_at),
+        "entries": Entry.objects.filter(call_id=call.public_id).count(),
+        "open holds": Hold.objects.filter(key=call.public_id, closed_at=None).count(),
+        "held": Balance.objects.get(customer_id=call.customer_id).held,
+        "final events": events(call)[-1:],
+        "flows": Flow.objects.filter(call=call).count(),
+    }
+
+
+def events(call: Call) -> list[str]:
+    """Return the call's webhook events, having checked that their numbers have no gap."""
+    rows = WebhookEvent.objects.filter(call_id=call.public_id).order_by("sequence").values_list("sequence", "type")
+    assert [number for number, _ in rows] == list(range(1, len(rows) + 1))
+    return [kind for _, kind in rows]
+
+
+def told(acme: Actor, now: datetime, order: tuple[Kind, ...]) -> Call:
+    call = dial(acme)
+    for kind in order:
+        tell(
+            call, kind, at=now + timedelta(seconds=AFTER[kind]), sip_code=480 if kind == E and A not in order else None
+        )
+    return call
+
+
+DOUBLED = [(R, A, E), (R, R, A, E), (R, A, A, E), (R, A, E, E)]
+
+
+@pytest.mark.parametrize("facts", DOUBLED, ids=["once", "ringing twice", "answered twice", "ended twice"])
+def test_every_order_of_an_answered_call_ends_the_same(
+    acme: Actor, engine: FakeEngine, now: datetime, facts: tuple[Kind, ...]
+) -> None:
+    expected = outcome(told(acme, now, (R, A, E)))
+    assert (expected["status"], expected["cost"]) == ("completed", (Decimal("0.60"), 0))
+
+    for order in [*orders(*facts), (A, A, E, E, R, R)]:
+        call = told(acme, now, order)
+        assert outcome(call) == expected, order
+        assert events(call) == ["call.created", "call.answered", "call.completed"]
+
+
+@pytest.mark.parametrize("missing", [(A, E), (A, A, E, E)], ids=["once", "doubled"])
+def test_an_answer_without_a_ring_ends_the_same(
+    acme: Actor, engine: FakeEngine, now: datetime, missing: tuple[Kind, ...]
+) -> None:
+    expected = outcome(told(acme, now, (R, A, E)))
+
+    for order in orders(*missing):
+        assert outcome(told(acme, now, order)) == expected, order
+
+
+def test_an_end_without_an_answer_charges_nothing(acme: Actor, engine: FakeEngine, now: datetime) -> None:
+    for order in orders(R, R, E):
+        if order[0] == R:
+            call = told(acme, now, order)
+            assert (call.status, call.end_reason, call.cost_amount) == ("failed", "no_answer", 0), order
+            assert events(call) == ["call.created", "call.failed"]
+
+
+def test_a_call_entered_without_an_answer_was_answered(acme: Actor, engine: FakeEngine, now: datetime) -> None:
+    call = dial(acme)
+
+    tell(call, Kind.ENTERED, at=now)
+
+    assert (call.status, call.answered_at) == ("in_progress", now)
+
+
+def test_facts_that_outrun_the_engines_answer_are_heard(acme: Actor, now: datetime) -> None:
+    call = place(acme)
+    Attempt.objects.update(state="claimed", claimed_at=now)
+
+    tell(call, Kind.RINGING, at=now)
+    lifecycle.taken(attempt_id=latest(call).pk, now=now)
+
+    call.refresh_from_db()
+    assert (call.status, call.ringing_at) == ("ringing", now)
+    assert latest(call).state == "taken"
+    assert call.provider_call_id == latest(call).channel_id
+
+
+def test_early_media_counts_as_ringing(acme: Actor, engine: FakeEngine, now: datetime) -> None:
+    call = dial(acme)
+
+    tell(call, Kind.PROGRESS, at=now)
+
+    assert (call.status, call.ringing_at) == ("ringing", now)
+
+
+def test_late_facts_are_kept_on_the_timeline(acme: Actor, engine: FakeEngine, now: datetime) -> None:
+    call = told(acme, now, (R, A, E, R, A, E))
+
+    kinds = list(call.timeline.order_by("id").values_list("kind", flat=True))
+
+    assert kinds[-3:] == ["engine_ringing", "engine_answered", "engine_ended"]
+
+
+def test_a_channel_that_is_not_ours_is_nobodys_fact(acme: Actor, engine: FakeEngine, now: datetime) -> None:
+    call = dial(acme)
+    fact = lifecycle.Fact(kind=E, channel_id="0000aaaa-0000-4000-8000-00000000ffff", at=now)
+
+    assert lifecycle.record(fact, now=now) is None
+    call.refresh_from_db()
+    assert call.status == "dialing"
+
+
+RINGS_FIRST = True
+ENDINGS = [
+    (486, RINGS_FIRST, "busy"),
+    (600, RINGS_FIRST, "busy"),
+    (603, RINGS_FIRST, "rejected"),
+    (607, RINGS_FIRST, "rejected"),
+    (404, False, "invalid_number"),
+    (410, False, "invalid_number"),
+    (484, False, "invalid_number"),
+    (604, False, "invalid_number"),
+    (480, RINGS_FIRST, "no_answer"),
+    (408, RINGS_FIRST, "no_answer"),
+    (480, False, "unreachable"),
+    (408, False, "unreachable"),
+    (401, False, "trunk_failed"),
+    (403, False, "trunk_failed"),
+    (407, False, "trunk_failed"),
+    (488, False, "trunk_failed"),
+    (500, False, "trunk_failed"),
+    (503, False, "trunk_failed"),
+    (580, RINGS_FIRST, "trunk_failed"),
+    (None, False, "trunk_failed"),
+    (487, RINGS_FIRST, "rejected"),
+    (433, False, "rejected"),
+    (606, False, "rejected"),
+]
+
+
+@pytest.mark.parametrize(("sip_code", "rang", "reason"), ENDINGS)
+def test_a_sip_code_ends_a_call_for_its_documented_reason(
+    acme: Actor, engine: FakeEngine, now: datetime, sip_code: int | None, rang: bool, reason: str
+) -> None:
+    call = dial(acme)
+    if rang:
+        tell(call, R, at=now)
+
+    end(call, at=now, sip_code=sip_code)
+
+    assert (call.status, call.end_reason, call.sip_code) == ("failed", reason, sip_code)
+    assert (call.cost_amount, call.billable_seconds) == (0, 0)
+    assert events(call) == ["call.created", "call.failed"]
+
+
+@pytest.mark.parametrize(
+    ("cause", "reason"),
+    [(17, "busy"), (21, "rejected"), (1, "invalid_number"), (28, "invalid_number"), (0, "trunk_failed")],
+)
+def test_a_cause_speaks_where_there_is_no_sip_code(
+    acme: Actor, engine: FakeEngine, now: datetime, cause: int, reason: str
+) -> None:
+    call = dial(acme)
+    tell(call, R, at=now)
+
+    end(call, at=now, cause=cause)
+
+    assert (call.status, call.end_reason) == ("failed", reason)
+
+
+@pytest.fixture
+def second_trunk(world: None) -> None:
+    factories.TrunkFactory(name="Second carrier", priority=20)
+
+
+NEXT = [401, 403, 407, 408, 480, 488, 500, 502, 503, 504, None]
+NOT_NEXT = [404, 410, 484, 486, 487, 600, 603, 604, 607, 433, 501, 580]
+
+
+@pytest.mark.usefixtures("second_trunk")
+@pytest.mark.parametrize("sip_code", NEXT)
+def test_the_next_trunk_is_tried_where_nothing_rang(
+    acme: Actor, engine: FakeEngine, now: datetime, sip_code: int | None
+) -> None:
+    call = dial(acme)
+
+    end(call, at=now, sip_code=sip_code)
+
+    assert call.status == "dialing"
+    assert list(call.attempts.order_by("number").values_list("state", "sip_code")) == [
+        ("ended", sip_code),
+        ("due", None),
+    ]
+    assert dialing.drain() == 1
+    assert len({asked["endpoint"] for asked in engine.originated}) == 2
+    assert len({asked["channel_id"] for asked in engine.originated}) == 2
+    call.refresh_from_db()
+    assert str(call.provider_call_id) == engine.originated[0]["channel_id"]
+
+
+@pytest.mark.usefixtures("second_trunk")
+@pytest.mark.parametrize("sip_code", NOT_NEXT)
+def test_the_next_trunk_is_not_tried_where_a_phone_may_have_rung(
+    acme: Actor, engine: FakeEngine, now: datetime, sip_code: int
+) -> None:
+    call = dial(acme)
+
+    end(call, at=now, sip_code=sip_code)
+
+    assert call.is_final
+    assert call.attempts.count() == 1
+
+
+@pytest.mark.usefixtures("second_trunk")
+@pytest.mark.parametrize("sip_code", NEXT)
+@pytest.mark.parametrize("kind", [Kind.RINGING, Kind.PROGRESS])
+def test_the_next_trunk_is_never_tried_after_a_ring(
+    acme: Actor, engine: FakeEngine, now: datetime, kind: Kind, sip_code: int | None
+) -> None:
+    call = dial(acme)
+    tell(call, kind, at=now)
+
+    end(call, at=now, sip_code=sip_code)
+
+    assert call.is_final
+    assert call.attempts.count() == 1
+
+
+@pytest.mark.usefixtures("second_trunk")
+def test_at_most_three_trunks_are_tried_one_after_the_other(acme: Actor, engine: FakeEngine, now: datetime) -> None:
+    for priority in (30, 40):
+        factories.TrunkFactory(priority=priority)
+    call = dial(acme)
+
+    for _ in range(3):
+        assert call.attempts.exclude(state="ended").count() == 1
+        end(call, at=now, sip_code=503)
+        dialing.drain()
+
+    assert (call.status, call.end_reason, call.sip_code) == ("failed", "trunk_failed", 503)
+    assert len(engine.originated) == 3
+
+
+@pytest.mark.usefixtures("second_trunk")
+def test_no_trunk_is_tried_after_the_setup_time(acme: Actor, engine: FakeEngine) -> None:
+    call = dial(acme)
+
+    end(call, at=clock.now() + lifecycle.SETUP_TIME, sip_code=503)
+
+    assert (call.end_reason, call.attempts.count()) == ("trunk_failed", 1)
+
+
+@pytest.mark.usefixtures("second_trunk")
+def test_a_first_trunks_late_word_does_not_end_the_second(acme: Actor, engine: FakeEngine, now: datetime) -> None:
+    call = dial(acme)
+    first = latest(call)
+    end(call, at=now, sip_code=503)
+    dialing.drain()
+
+    for kind in (R, A, E):
+        lifecycle.record(lifecycle.Fact(kind=kind, channel_id=str(first.channel_id), at=now), now=now)
+
+    call.refresh_from_db()
+    assert (call.status, latest(call).state) == ("dialing", "taken")
+
+
+def test_a_canceled_call_ends_canceled_whatever_the_engine_says(acme: Actor, engine: FakeEngine, now: datetime) -> None:
+    call = dial(acme)
+    tell(call, R, at=now)
+    dialing.hang_up(call=call, reason=Reason.CANCELED, by=Party.API, now=now)
+
+    end(call, at=now, sip_code=487)
+
+    assert (call.status, call.end_reason, call.hangup_by) == ("canceled", "canceled", "api")
+    assert call.cost_amount == 0
+    assert events(call) == ["call.created", "call.canceled"]
+
+
+@pytest.mark.usefixtures("second_trunk")
+def test_a_canceled_call_is_not_tried_over_the_next_trunk(acme: Actor, engine: FakeEngine, now: datetime) -> None:
+    call = dial(acme)
+    dialing.hang_up(call=call, reason=Reason.CANCELED, by=Party.API, now=now)
+
+    end(call, at=now, sip_code=503)
+
+    assert (call.status, call.attempts.count()) == ("canceled", 1)
+
+
+@pytest.mark.usefixtures("second_trunk")
+def test_a_call_canceled_while_the_engine_was_asked_is_not_tried_again(acme: Actor, now: datetime) -> None:
+    call = place(acme)
+    Attempt.objects.update(state="claimed", claimed_at=now)
+    lifecycle.intend(call_id=call.pk, customer_id=call.customer_id, reason=Reason.CANCELED, by=Party.API, now=now)
+
+    goes_on = lifecycle.refused(attempt_id=latest(call).pk, customer_id=call.customer_id, now=now)
+
+    call.refresh_from_db()
+    assert (goes_on, call.status, call.end_reason) == (False, "canceled", "canceled")
+    assert call.attempts.count() == 1
+
+
+def test_the_first_intent_explains_the_end(acme: Actor, engine: FakeEngine, now: datetime) -> None:
+    call = dial(acme)
+    answer(call, at=now)
+    dialing.hang_up(call=call, reason=Reason.ANSWER_URL_FAILED, by=Party.SYSTEM, now=now)
+    dialing.hang_up(call=call, reason=Reason.HANGUP, by=Party.API, now=now)
+
+    end(call, at=now + timedelta(seconds=1))
+
+    assert (call.status, call.end_reason, call.hangup_by) == ("completed", "answer_url_failed", "system")
+
+
+@pytest.mark.parametrize(
+    ("longest", "after_seconds", "reason", "by"),
+    [
+        (14_400, 58.9, "out_of_funds", "system"),
+        (14_400, 59.0, "out_of_funds", "system"),
+        (14_400, 58.0, "hangup", "callee"),
+        (20, 20.0, "max_duration", "system"),
+        (20, 19.0, "hangup", "callee"),
+    ],
+)
+def test_the_timers_end_is_told_from_a_hangup(
+    acme: Actor, engine: FakeEngine, now: datetime, longest: int, after_seconds: float, reason: str, by: str
+) -> None:
+    call = dial(acme, max_duration_seconds=longest)
+    answer(call, at=now)
+
+    end(call, at=now + timedelta(seconds=after_seconds))
+
+    assert (call.status, call.end_reason, call.hangup_by) == ("completed", reason, by)
+    assert (call.cost_amount, call.overrun_amount) == (Decimal("0.60"), 0)
+
+
+def test_canceled_before_it_was_dialled_it_is_never_dialled(acme: Actor, engine: FakeEngine, now: datetime) -> None:
+    call = place(acme)
+
+    dialing.hang_up(call=call, reason=Reason.CANCELED, by=Party.API, now=now)
+
+    assert dialing.drain() == 0
+    assert (engine.originated, engine.hung_up) == ([], [])
+    call.refresh_from_db()
+    assert (call.status, call.cost_amount) == ("canceled", 0)
+
+
+def lose(call: Call, now: datetime) -> None:
+    lifecycle.lost(attempt_id=latest(call).pk, customer_id=call.customer_id, now=now)
+    call.refresh_from_db()
+
+
+def test_an_answered_call_that_was_lost_is_billed_to_where_it_was_last_seen(
+    acme: Actor, engine: FakeEngine, now: datetime
+) -> None:
+    call = dial(acme)
+    answer(call, at=now)
+    seen_at = now + timedelta(seconds=30)
+    Call.objects.update(proven_at=seen_at)
+
+    lose(call, now + timedelta(hours=1))
+
+    assert (call.status, call.end_reason, call.ended_at) == ("failed", "engine_lost", seen_at)
+    assert (call.duration_seconds, call.cost_amount) == (30, Decimal("0.60"))
+
+
+@pytest.mark.parametrize(("state", "reason"), [("claimed", "originate_failed"), ("unclear", "originate_failed")])
+def test_a_call_the_engine_never_had_is_lost_for_free(acme: Actor, now: datetime, state: str, reason: str) -> None:
+    call = place(acme)
+    Attempt.objects.update(state=state, claimed_at=now)
+
+    lose(call, now)
+
+    assert (call.status, call.end_reason, call.cost_amount) == ("failed", reason, 0)
+
+
+def test_losing_an_ended_call_changes_nothing(acme: Actor, engine: FakeEngine, now: datetime) -> None:
+    call = told(acme, now, (A, E))
+    before = outcome(call)
+
+    lose(call, now)
+
+    assert outcome(call) == before
+
+
+def test_a_final_status_never_changes(acme: Actor, engine: FakeEngine, now: datetime) -> None:
+    call = told(acme, now, (A, E))
+
+    with pytest.raises(RuntimeError, match="cannot become"), transaction.atomic():
+        lifecycle._advance(call, lifecycle.Status.FAILED)
+
+
+def test_an_event_a_customer_lists_is_published_in_its_place(acme: Actor, engine: FakeEngine, now: datetime) -> None:
+    acme.application.webhook_events = ["call.ringing"]
+    acme.application.save()
+
+    call = told(acme, now, (R, A, E))
+
+    assert events(call) == ["call.created", "call.ringing", "call.answered", "call.completed"]
+
+
+def test_an_answer_that_the_engine_refused_to_take_ends_the_call_for_free(acme: Actor, engine: FakeEngine) -> None:
+    engine.answers.append(Answer.REFUSED)
+
+    call = dial(acme)
+
+    assert (call.status, call.end_reason, call.dialing_at) == ("failed", "originate_failed", None)
+    assert Balance.objects.get(customer=acme.customer).held == 0
+    assert events(call) == ["call.created", "call.failed"]
+
+
+@pytest.mark.usefixtures("audited")
+def test_the_auditor_finds_what_is_wrong(acme: Actor, engine: FakeEngine, now: datetime) -> None:
+    call = told(acme, now, (A, E))
+    assert violations() == set()
+
+    Call.objects.filter(pk=call.pk).update(cost_amount=7)
+    found = violations()
+    Call.objects.filter(pk=call.pk).update(cost_amount=call.cost_amount)
+
+    assert found == {
+        "a call is charged what it says, once, and not at all for nothing",
+        "charge and overrun are the rating of the call's own seconds",
+    }
+
+
+def violations() -> set[str]:
+    return {finding.promise for finding in audit.run() if finding.violations}
