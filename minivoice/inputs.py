@@ -1,4 +1,4 @@
-"""Fields of request bodies: DRF's, made strict. Text is text, numbers are numbers, and what is taken is kept as sent."""
+"""Fields of request bodies: DRF's, made strict. Text is text, a number a number, and all is kept as sent."""
 
 import json
 import re
