@@ -56,7 +56,10 @@ class Settlement:
 
 
 def lock(*, customer_id: int, now: datetime) -> Account:
-    """Lock the customer's balance row until the transaction ends; return it. Raise Balance.DoesNotExist."""
+    """Lock the customer's balance row until the transaction ends; return it. Raise Balance.DoesNotExist.
+
+    `now` says which day is today: one that waits for the lock across midnight is judged by the day it came.
+    """
     with connection.cursor() as cursor:
         cursor.execute(_LOCK, [now.astimezone(UTC).date(), customer_id])
         row = cursor.fetchone()

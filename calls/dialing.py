@@ -2,6 +2,7 @@
 
 import logging
 from datetime import datetime
+from time import monotonic
 from typing import NamedTuple
 from uuid import UUID
 
@@ -9,7 +10,7 @@ from django.db import connection
 
 from calls import lifecycle
 from calls.models import Attempt, Call, Party, Reason
-from minivoice import clock, logs, nudge
+from minivoice import clock, nudge
 from minivoice.crash import crashpoint
 from telephony import link
 from telephony.engines.facts import Answer, EngineError
@@ -29,16 +30,20 @@ class Claim(NamedTuple):
     gateway_name: str
 
 
-def drain(*, due_before: datetime | None = None) -> int:
+def drain(*, due_before: datetime | None = None, seconds: float = 20.0) -> int:
     """Dial every attempt that is due (before a moment), one after the other; return how many.
 
-    Safe to run anywhere at any time, side by side too: a claim is committed before the engine hears of it.
+    After some seconds the rest is left to a worker that is woken. Safe to run anywhere at any time, side by side
+    too: a claim is committed before the engine hears of it.
     """
-    count = 0
+    count, ends_at = 0, monotonic() + seconds
     while claim := _claim(due_before or clock.now(), clock.now()):
         crashpoint("attempt_claimed")
         _dial(claim)
         count += 1
+        if monotonic() > ends_at:
+            nudge.wake("calls.dial")
+            break
     return count
 
 
@@ -67,7 +72,6 @@ def _claim(due_before: datetime, now: datetime) -> Claim | None:
 
 def _dial(claim: Claim) -> None:
     call = Call.objects.get(pk=claim.call_id)
-    logs.call_id.set(call.public_id)
     answer = link.adapter().originate(
         channel_id=str(claim.channel_id),
         endpoint=f"PJSIP/{call.to_number}@{claim.gateway_name}",

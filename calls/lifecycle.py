@@ -5,6 +5,7 @@ late or out of order; what changes nothing is kept on the timeline and otherwise
 """
 
 import logging
+import re
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
@@ -26,12 +27,15 @@ logger = logging.getLogger(__name__)
 
 SETUP_TIME = timedelta(seconds=25)
 MOST_ATTEMPTS = 3
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _HANG_UP_TIME = timedelta(seconds=5)
 _OVER_TIME = timedelta(seconds=10)
 
 
 def record(fact: Fact, *, now: datetime) -> int | None:
     """Take one fact from the engine; return the id of the call it is about, or None for a channel that is not ours."""
+    if not is_uuid(fact.channel_id):
+        return None
     attempt = Attempt.objects.filter(channel_id=fact.channel_id).values("id", "call_id", "call__customer_id").first()
     if attempt is None:
         return None
@@ -47,6 +51,11 @@ def record(fact: Fact, *, now: datetime) -> int | None:
         crashpoint("fact_stored")
     call_id: int = attempt["call_id"]
     return call_id
+
+
+def is_uuid(channel_id: str) -> bool:
+    """Whether a channel could be one of ours: engines name those of others as they like."""
+    return bool(_UUID.fullmatch(channel_id))
 
 
 def taken(*, attempt_id: int, now: datetime) -> Call:
@@ -68,9 +77,10 @@ def refused(*, attempt_id: int, customer_id: int, now: datetime) -> bool:
         timeline.add(call, "trunk_refused", at=now, attempt=attempt.number, trunk=attempt.trunk.public_id)
         _close(attempt, now)
         crashpoint("refusal_before_release")
-        if call.is_final or _next_trunk(call, attempt, now):
+        if call.is_final or (not call.intent and _next_trunk(call, attempt, now)):
             return not call.is_final
-        end(call, Ending(Reason.ORIGINATE_FAILED, now, Party.SYSTEM), now=now)
+        reason = Reason(call.intent or Reason.ORIGINATE_FAILED)
+        end(call, Ending(reason, now, Party(call.intent_by or Party.SYSTEM)), now=now)
     crashpoint("refusal_after_release")
     return False
 
@@ -165,7 +175,7 @@ def _channel_ended(attempt_id: int, customer_id: int, fact: Fact, now: datetime)
             return
         _dialing(call, attempt, now)
         _close(attempt, now, sip_code=fact.sip_code, cause=fact.cause)
-        may_try = not (call.ringing_at or call.answered_at or call.intent) and _proves_no_ring(fact)
+        may_try = not (call.ringing_at or call.answered_at or call.intent) and reasons.proves_no_ring(fact)
         if may_try and _next_trunk(call, attempt, now):
             return
         end(call, reasons.explain(call, fact), now=now)
@@ -265,10 +275,6 @@ def _close(attempt: Attempt, now: datetime, *, sip_code: int | None = None, caus
         cause,
     )
     attempt.save(update_fields=["state", "ended_at", "sip_code", "cause"])
-
-
-def _proves_no_ring(fact: Fact) -> bool:
-    return fact.sip_code in reasons.NEXT_TRUNK
 
 
 def _next_trunk(call: Call, attempt: Attempt, now: datetime) -> bool:

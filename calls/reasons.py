@@ -7,8 +7,8 @@ from datetime import datetime
 from calls.models import Call, Party, Reason
 from telephony.engines.facts import Fact
 
-# Refusals that prove that no phone rang: the next trunk may try. A refusal without a SIP code is a transport failure.
-NEXT_TRUNK = frozenset({None, 401, 403, 407, 408, 480, 488, 500, 502, 503, 504})
+# Refusals that prove that no phone rang: the next trunk may try.
+_NEXT_TRUNK = frozenset({401, 403, 407, 408, 480, 488, 500, 502, 503, 504})
 
 _TIMER_SLACK_MILLISECONDS = 500
 
@@ -47,6 +47,16 @@ class Ending:
     at: datetime
     by: Party | None = None
     sip_code: int | None = None
+
+
+def proves_no_ring(fact: Fact) -> bool:
+    """Whether the end of a channel that never rang proves that the far end cannot have been rung.
+
+    Without a SIP code it does when the cause is none that a callee's side gives: the transport failed.
+    """
+    if fact.sip_code is None:
+        return (fact.cause or 0) not in _CAUSES
+    return fact.sip_code in _NEXT_TRUNK
 
 
 def explain(call: Call, fact: Fact) -> Ending:

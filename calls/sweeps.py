@@ -6,6 +6,7 @@
 import logging
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from calls import dialing, lifecycle, reasons
 from calls.models import LIVE, Attempt, Call, Party, Reason, Status
@@ -29,8 +30,15 @@ def overdue(*, now: datetime) -> int:
     return len(calls)
 
 
-def reconcile(*, now: datetime) -> list[Fact]:
-    """Compare the engine's channels with ours and repair; return facts that went unheard, for the switchboard.
+class Findings(NamedTuple):
+    """What a comparison brought to light: facts that went unheard, and channels that are gone."""
+
+    unheard: list[Fact]
+    gone: list[str]
+
+
+def reconcile(*, now: datetime) -> Findings:
+    """Compare the engine's channels with ours and repair; return what the switchboard must hear of.
 
     Raises EngineUnreachable, having changed nothing, when there is no list.
     """
@@ -38,11 +46,11 @@ def reconcile(*, now: datetime) -> list[Fact]:
     attempts = list(Attempt.objects.exclude(state__in=[Attempt.State.DUE, Attempt.State.ENDED]).select_related("call"))
     present = [attempt for attempt in attempts if str(attempt.channel_id) in channels]
     _prove(present, now)
-    for attempt in attempts:
-        if str(attempt.channel_id) not in channels:
-            _missing(attempt, now)
+    missing = [attempt for attempt in attempts if str(attempt.channel_id) not in channels]
+    gone = [str(attempt.channel_id) for attempt in missing if _is_gone(attempt, now)]
     _hang_up_strangers(set(channels) - {str(attempt.channel_id) for attempt in attempts})
-    return [fact for attempt in present for fact in _unheard(attempt, channels[str(attempt.channel_id)], now)]
+    unheard = [fact for attempt in present for fact in _unheard(attempt, channels[str(attempt.channel_id)], now)]
+    return Findings(unheard, gone)
 
 
 _REASONS = {
@@ -60,14 +68,18 @@ def _prove(attempts: Iterable[Attempt], now: datetime) -> None:
     Call.objects.filter(pk__in=answered, proven_at__lt=now).update(proven_at=now)
 
 
-def _missing(attempt: Attempt, now: datetime) -> None:
+def _is_gone(attempt: Attempt, now: datetime) -> bool:
+    """End the call of a channel that is missing again; note one that is missing for the first time."""
     if attempt.claimed_at is None or now - attempt.claimed_at < _CLAIM_GRACE:
-        return
+        return False
     if attempt.missed_at is None:
         Attempt.objects.filter(pk=attempt.pk).update(missed_at=now)
-    elif now - attempt.missed_at >= _MISSED_FOR:
-        logger.warning("channel %s ended unseen", attempt.channel_id)
-        lifecycle.lost(attempt_id=attempt.pk, customer_id=attempt.call.customer_id, now=now)
+        return False
+    if now - attempt.missed_at < _MISSED_FOR:
+        return False
+    logger.warning("channel %s ended unseen", attempt.channel_id)
+    lifecycle.lost(attempt_id=attempt.pk, customer_id=attempt.call.customer_id, now=now)
+    return True
 
 
 def _unheard(attempt: Attempt, channel: Channel, now: datetime) -> list[Fact]:
@@ -86,7 +98,7 @@ def _unheard(attempt: Attempt, channel: Channel, now: datetime) -> list[Fact]:
 
 def _hang_up_strangers(ids: set[str]) -> None:
     """End channels of calls that have ended: asked for late, or hung up while the engine was away."""
-    ours = Attempt.objects.filter(channel_id__in=[id_ for id_ in ids if len(id_) == 36], state=Attempt.State.ENDED)
+    ours = Attempt.objects.filter(channel_id__in=filter(lifecycle.is_uuid, ids), state=Attempt.State.ENDED)
     for channel_id in ours.values_list("channel_id", flat=True):
         logger.warning("channel %s outlived its call", channel_id)
         link.adapter().hang_up(str(channel_id))

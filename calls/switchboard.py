@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 TICK_SECONDS = 1.0
 RECONCILE_EVERY = timedelta(seconds=5)
-SWEEP_DUE_AFTER = 2  # ticks
+SWEEP_DUE_AFTER = timedelta(seconds=2)  # a nudge is faster, unless it was lost
 _RECONNECT_SECONDS = 0.5
 _LOCK = 0x4D56_5342  # "MVSB": the advisory lock that keeps the switchboard alone
 
@@ -76,6 +76,10 @@ class Lane:
             elif fact.kind is Kind.DIGIT:
                 runner.digit(fact.digit, now=now)
 
+    def drop(self, channel_id: str) -> None:
+        """Forget a channel that ended unheard."""
+        self._runners.pop(channel_id, None)
+
     def fetched(self, channel_id: str, result: fetching.Fetched) -> None:
         """Hand a document to the flow that asked for it, if its call is still up."""
         if runner := self._runners.get(channel_id):
@@ -97,6 +101,8 @@ class Lane:
             close_old_connections()
             try:
                 work(self)
+            except store.FlowEnded:
+                logger.debug("a flow outlived its call by a moment")
             except (OperationalError, InterfaceError, EngineError) as error:
                 logger.warning("left to the sweep: %s", error)
             except Exception:
@@ -207,17 +213,25 @@ class Switchboard:
         now = clock.now()
         try:
             if self._connected:
+                link.adapter().ping()
                 link.beat(now=now)
-                dialing.drain(due_before=now - timedelta(seconds=SWEEP_DUE_AFTER))
+                dialing.drain(due_before=now - SWEEP_DUE_AFTER, seconds=TICK_SECONDS)
                 sweeps.overdue(now=now)
-                if self._reconciled_at is None or now - self._reconciled_at >= RECONCILE_EVERY:
-                    for fact in sweeps.reconcile(now=now):
-                        self._dispatch(fact)
-                    self._reconciled_at = now
+                self._reconcile(now)
         except (OperationalError, InterfaceError, EngineError) as error:
             logger.warning("this tick's work waits for the next: %s", error)
         except Exception:
             logger.exception("a tick failed")
+
+    def _reconcile(self, now: datetime) -> None:
+        if self._reconciled_at is not None and now - self._reconciled_at < RECONCILE_EVERY:
+            return
+        findings = sweeps.reconcile(now=now)
+        for fact in findings.unheard:
+            self._dispatch(fact)
+        for channel_id in findings.gone:
+            self._lane(channel_id).put(partial(Lane.drop, channel_id=channel_id))
+        self._reconciled_at = now
 
 
 _RECORDED = frozenset({Kind.RINGING, Kind.PROGRESS, Kind.ANSWERED, Kind.ENTERED, Kind.ENDED})

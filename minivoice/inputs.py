@@ -126,15 +126,17 @@ class E164(serializers.Field[str, Any, str, Any]):
 
 
 class Url(Text):
-    """An http or https URL whose host is not on the inside; names are judged again at connect."""
+    """An http or https URL whose host is not on the inside; names are judged again at connect. '' is none."""
 
     default_error_messages = {"invalid_url": "must be a valid URL"}
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(max_length=2048, **options)
+        super().__init__(max_length=2048, allow_blank=not options.get("required", True), **options)
 
     def to_internal_value(self, data: Any) -> str:
         text = super().to_internal_value(data)
+        if not text:
+            return text
         try:
             addresses.check_url(text)
         except ValueError:

@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 
 from django.conf import settings
+from django.db import connection
 
 from telephony.engines.ari import Ari
 from telephony.models import Engine
@@ -28,7 +29,9 @@ def beat(*, now: datetime) -> None:
 def is_up(*, now: datetime) -> bool:
     """Whether the link was alive within the last few seconds (ENGINE_SILENCE_SECONDS)."""
     silence = timedelta(seconds=settings.ENGINE_SILENCE_SECONDS)
-    return Engine.objects.filter(seen_at__gt=now - silence).exists()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT EXISTS (SELECT FROM telephony_engine WHERE seen_at > %s)", [now - silence])
+        return bool(cursor.fetchone()[0])
 
 
 @lru_cache(maxsize=4)

@@ -125,9 +125,8 @@ class Runner:
             self._hang_up(Reason.HANGUP)
             return
         action = Action(*actions[position])
-        self._flow.position = position
         self._running = Running(action)
-        store.stepped(self._flow.call_id, position, now=now, line={"action": action.name, "position": position})
+        store.stepped(self._flow, position, now=now, action=action.name)
         self._perform(action, now)
 
     def _perform(self, action: Action, now: datetime) -> None:
@@ -198,7 +197,7 @@ class Runner:
     def _fetch(self) -> None:
         self._running = None
         call = self._flow.call
-        brought = self._secret_digits if self._flow.method == "POST" else {}
+        brought, self._secret_digits = self._secret_digits if self._flow.method == "POST" else {}, {}
         self._line.fetch(
             Request(
                 url=self._flow.url,

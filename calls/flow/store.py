@@ -12,6 +12,10 @@ from calls.flow.document import Action
 from calls.models import Call, Flow
 
 
+class FlowEnded(Exception):
+    """The call has ended, and its flow with it."""
+
+
 def load(call_id: int) -> Flow | None:
     """Return the flow of a live call with its call, or None when it has none (any more)."""
     flows = Flow.objects.select_related("call__application", "call__customer", "call__trunk")
@@ -20,38 +24,45 @@ def load(call_id: int) -> Flow | None:
 
 def asked(flow: Flow, *, url: str, method: str, reason: str, redirects: int) -> None:
     """Note that a document is being fetched: it replaces what is left of the running one."""
-    flow.url, flow.method, flow.reason, flow.redirects = url, method, reason, redirects
-    flow.actions, flow.position = None, 0
-    flow.save(update_fields=["url", "method", "reason", "redirects", "actions", "position"])
+    _write(flow, url=url, method=method, reason=reason, redirects=redirects, actions=None, position=0)
 
 
 def received(flow: Flow, actions: Sequence[Action], *, now: datetime, **line: Any) -> None:
     """Keep the document that came; its first action is next."""
-    flow.actions, flow.position = [[action.name, action.params] for action in actions], 0
     with transaction.atomic():
-        flow.save(update_fields=["actions", "position"])
+        _write(flow, actions=[[action.name, action.params] for action in actions], position=0)
         timeline.add(flow.call, "answer_url_answered", at=now, url=flow.url, actions=len(actions), **line)
 
 
-def stepped(call_id: int, position: int, *, now: datetime, line: dict[str, Any]) -> None:
+def stepped(flow: Flow, position: int, *, now: datetime, action: str) -> None:
     """Note that the action at `position` begins."""
+    flow.position = position
+    line = json.dumps({"action": action, "position": position})
     with connection.cursor() as cursor:
-        cursor.execute(_STEP, [position, call_id, call_id, now, "action_started", json.dumps(line)])
+        cursor.execute(_STEP, [position, flow.call_id, flow.call_id, now, "action_started", line])
+        if not cursor.rowcount:
+            raise FlowEnded
 
 
 def gathered(flow: Flow, outcome: dict[str, Any], *, kept: dict[str, Any], now: datetime) -> None:
     """Publish what a gather brought, and keep of it what the next request is told."""
-    flow.gathers += 1
-    flow.gathered = kept
     with transaction.atomic():
+        _write(flow, gathers=flow.gathers + 1, gathered=kept)
         lifecycle.tell(call_id=flow.call_id, event="call.gathered", data=outcome, occurrence=flow.gathers, now=now)
-        flow.save(update_fields=["gathers", "gathered"])
         timeline.add(flow.call, "gathered", at=now, **outcome)
 
 
 def note(call: Call, kind: str, *, now: datetime, **data: Any) -> None:
     """Write a line that changes nothing."""
     timeline.add(call, kind, at=now, **data)
+
+
+def _write(flow: Flow, **values: Any) -> None:
+    """Set columns of the row and of `flow`. Raises FlowEnded when the row is gone: so is the call."""
+    if not Flow.objects.filter(pk=flow.pk).update(**values):
+        raise FlowEnded
+    for name, value in values.items():
+        setattr(flow, name, value)
 
 
 _STEP = """

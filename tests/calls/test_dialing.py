@@ -144,7 +144,7 @@ def test_the_list_tells_what_went_unheard(acme: Actor, engine: FakeEngine) -> No
     ringing, up = dial(acme), dial(acme)
     engine.up = [channel(ringing, state="Ringing"), channel(up, state="Up", entered=True)]
 
-    facts = sweeps.reconcile(now=clock.now())
+    facts = sweeps.reconcile(now=clock.now()).unheard
 
     told = {(fact.kind, fact.channel_id) for fact in facts}
     assert told == {

@@ -326,19 +326,6 @@ def test_a_canceled_call_is_not_tried_over_the_next_trunk(acme: Actor, engine: F
     assert (call.status, call.attempts.count()) == ("canceled", 1)
 
 
-@pytest.mark.usefixtures("second_trunk")
-def test_a_call_canceled_while_the_engine_was_asked_is_not_tried_again(acme: Actor, now: datetime) -> None:
-    call = place(acme)
-    Attempt.objects.update(state="claimed", claimed_at=now)
-    lifecycle.intend(call_id=call.pk, customer_id=call.customer_id, reason=Reason.CANCELED, by=Party.API, now=now)
-
-    goes_on = lifecycle.refused(attempt_id=latest(call).pk, customer_id=call.customer_id, now=now)
-
-    call.refresh_from_db()
-    assert (goes_on, call.status, call.end_reason) == (False, "canceled", "canceled")
-    assert call.attempts.count() == 1
-
-
 def test_the_first_intent_explains_the_end(acme: Actor, engine: FakeEngine, now: datetime) -> None:
     call = dial(acme)
     answer(call, at=now)

@@ -1,12 +1,13 @@
 """Redis as a doorbell, on a real Valkey and on one that is not there."""
 
+import os
 import threading
 from time import monotonic
+from typing import Any
 from uuid import uuid4
 
 import pytest
 from celery import current_app
-from redis import Redis
 
 from minivoice import nudge
 
@@ -25,9 +26,10 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.fixture
-def redis_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+def redis_is_away(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
     """Nothing listens where Redis should be."""
-    nobody = Redis(host="127.0.0.1", port=1, socket_connect_timeout=0.2)
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    nobody = nudge._connect(1.0)
     monkeypatch.setattr(nudge, "_redis", nobody)
     monkeypatch.setattr(nudge, "_redis_waiting", nobody)
     monkeypatch.setattr(nudge, "_quiet_until", 0.0)
@@ -73,11 +75,11 @@ def test_a_lost_redis_is_an_answer_not_an_error(redis_is_away: None, sent: list[
 
 
 def test_nudges_pause_after_a_failure(
-    redis_is_away: None, sent: list[str], topic: str, monkeypatch: pytest.MonkeyPatch
+    sent: list[str], redis_is_away: None, topic: str, monkeypatch: pytest.MonkeyPatch, settings: Any
 ) -> None:
-    here = nudge._connect(1.0)
     nudge.wake(topic)
-    monkeypatch.setattr(nudge, "_redis", here)
+    settings.REDIS_URL = os.environ["REDIS_URL"]
+    monkeypatch.setattr(nudge, "_redis", nudge._connect(1.0))
 
     assert nudge.wake(topic) is False
 

@@ -3,7 +3,7 @@
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -75,7 +75,7 @@ def test_200_creates_with_funds_for_50_are_exactly_50(pool: ThreadPoolExecutor) 
 def test_a_limit_of_20_calls_admits_exactly_20(pool: ThreadPoolExecutor) -> None:
     rich = caller("1000", max_concurrent_calls=20)
 
-    assert all_at_once(pool, lambda _: create(rich), 100) == {201: 20, 429: 80}
+    assert all_at_once(pool, lambda _: create(rich), 60) == {201: 20, 429: 40}
 
 
 @pytest.mark.usefixtures("calls_waiting")
@@ -83,23 +83,26 @@ def test_a_day_cap_admits_exactly_what_fits(pool: ThreadPoolExecutor) -> None:
     rich = caller("1000")
     Balance.objects.update(day_cap=Decimal("6.30"))
 
-    assert all_at_once(pool, lambda _: create(rich), 60) == {201: 10, 403: 50}
+    assert all_at_once(pool, lambda _: create(rich), 30) == {201: 10, 403: 20}
 
 
 @pytest.mark.usefixtures("calls_waiting")
 def test_no_second_has_more_than_10_calls(pool: ThreadPoolExecutor) -> None:
     rich = caller("1000", max_cps=10)
-    until = clock.now() + timedelta(seconds=2.2)
+    accepted = threading.Semaphore(0)
+    enough, late = threading.Event(), clock.now() + timedelta(seconds=30)
 
-    def keep_trying(_: int) -> int:
-        accepted = 0
-        while clock.now() < until:
-            accepted += create(rich) == 201
-        return accepted
+    def keep_trying(_: int) -> None:
+        while not enough.is_set() and clock.now() < late:
+            if create(rich) == 201:
+                accepted.release()
 
-    accepted = sum(pool.map(keep_trying, range(THREADS)))
+    trying = [pool.submit(keep_trying, number) for number in range(THREADS)]
+    seen = [accepted.acquire(timeout=30) for _ in range(25)]
+    enough.set()
+    wait(trying)
 
-    assert 20 <= accepted <= 30
+    assert all(seen)
     with connection.cursor() as cursor:
         cursor.execute(
             """SELECT max(calls) FROM (SELECT count(*) OVER (ORDER BY accepted_at
@@ -123,10 +126,10 @@ def test_creates_amid_top_ups_and_settlements_keep_the_books(
         lambda number: create(actors[-1]),
     ]
 
-    done = all_at_once(pool, lambda number: works[number % len(works)](number), 160)
+    done = all_at_once(pool, lambda number: works[number % len(works)](number), 100)
 
     assert set(done) <= {201, 402, True, None}
-    assert done[True] == 40
+    assert done[True] == 25
     assert done[201] == Call.objects.count() >= 20
 
 
@@ -170,9 +173,9 @@ def test_two_dialers_never_claim_one_attempt(pool: ThreadPoolExecutor, monkeypat
     rich, engine = caller("100"), FakeEngine()
     monkeypatch.setattr(link, "adapter", lambda: engine)
     monkeypatch.setattr("minivoice.nudge.wake", lambda task: False)
-    assert all_at_once(pool, lambda _: create(rich), 40) == {201: 40}
+    assert all_at_once(pool, lambda _: create(rich), 20) == {201: 20}
 
     dialed = sum(pool.map(lambda _: dialing.drain(), range(THREADS)))
 
-    assert dialed == 40
-    assert len({asked["channel_id"] for asked in engine.originated}) == len(engine.originated) == 40
+    assert dialed == 20
+    assert len({asked["channel_id"] for asked in engine.originated}) == len(engine.originated) == 20

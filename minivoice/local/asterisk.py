@@ -1,0 +1,156 @@
+"""Asterisk as a child of the supervisor, on loopback only, configured by us in the state folder.
+
+`deploy/engine/conf` holds what is the same everywhere: the dialplan and the modules. What differs is written here.
+"""
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import requests
+
+from minivoice.local import sockets
+from minivoice.local.engine import Installation
+from minivoice.local.supervisor import Process
+
+_SAME_EVERYWHERE = Path(__file__).resolve().parent.parent.parent / "deploy" / "engine" / "conf"
+_ANSWER_SECONDS = 2.0
+
+
+class Asterisk:
+    """The engine of the state folder `state`: ARI on `http_port`, SIP on `sip_port`, both of 127.0.0.1.
+
+    `trunks` are the carriers it knows: the endpoint's name, and where the carrier listens (`host:port`).
+    """
+
+    def __init__(
+        self,
+        *,
+        installation: Installation,
+        state: Path,
+        http_port: int,
+        sip_port: int,
+        user: str,
+        password: str,
+        trunks: Mapping[str, str],
+    ) -> None:
+        self.url = f"http://127.0.0.1:{http_port}/ari"
+        self._installation = installation
+        self._home = state / "asterisk"
+        self._sockets = sockets.folder(state)
+        self._http_port, self._sip_port = http_port, sip_port
+        self._user, self._password = user, password
+        self._trunks = dict(trunks)
+
+    @property
+    def charges(self) -> Path:
+        """The file in which Asterisk itself writes a line for each channel that ended (its CDR)."""
+        return self._home / "log" / "cdr-csv" / "Master.csv"
+
+    def prepare(self) -> None:
+        """Write the configuration anew; what the engine keeps itself (trunks pushed to it) stays."""
+        configuration = self._home / "etc"
+        shutil.rmtree(configuration, ignore_errors=True)
+        shutil.copytree(_SAME_EVERYWHERE, configuration)
+        for folder in ("db", "keys", "log/cdr-csv", "spool/recording", "spool/tmp"):
+            (self._home / folder).mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name, text in self._different_here().items():
+            with os.fdopen(os.open(configuration / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                file.write(text)
+
+    def process(self) -> Process:
+        """The engine, to be given to a supervisor after `prepare`."""
+        return Process(
+            name="asterisk",
+            argv=[*self._installation.asterisk, "-f", "-n", "-C", str(self._home / "etc" / "asterisk.conf")],
+            environment={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC", "HOME": str(self._home)},
+            folder=self._home,
+            ready=self.is_ready,
+        )
+
+    def is_ready(self) -> bool:
+        """Whether ARI answers, and every trunk is known."""
+        try:
+            with requests.Session() as session:
+                session.trust_env = False
+                session.auth = (self._user, self._password)
+                answer = session.get(f"{self.url}/asterisk/info", timeout=_ANSWER_SECONDS)
+            return answer.status_code == requests.codes.ok
+        except requests.RequestException:
+            return False
+
+    def _different_here(self) -> dict[str, str]:
+        return {
+            "asterisk.conf": self._folders(),
+            "http.conf": f"[general]\nenabled = yes\nbindaddr = 127.0.0.1\nbindport = {self._http_port}\n",
+            "ari.conf": (
+                f"[general]\nenabled = yes\n\n[{self._user}]\ntype = user\npassword = {self._password}\n"
+                "password_format = plain\n"
+            ),
+            "rtp.conf": "[general]\nrtpstart = 10000\nrtpend = 19999\n",
+            "pjsip.conf": "\n".join([_SIP.format(port=self._sip_port), *map(self._trunk, self._trunks)]),
+        }
+
+    def _folders(self) -> str:
+        home, data = self._home, self._installation.data
+        folders = {
+            "astetcdir": home / "etc",
+            "astmoddir": self._installation.modules,
+            "astvarlibdir": home,
+            "astdbdir": home / "db",
+            "astkeydir": home,
+            "astdatadir": data,
+            "astagidir": home / "agi",
+            "astspooldir": home / "spool",
+            "astrundir": self._sockets,  # its control socket: a short path
+            "astlogdir": home / "log",
+            "astcachedir": home / "spool" / "tmp",
+        }
+        lines = [f"{name} => {folder}" for name, folder in folders.items()]
+        return "\n".join(["[directories]", *lines, "", "[options]", "documentation_language = en_US", ""])
+
+    def _trunk(self, name: str) -> str:
+        return _TRUNK.format(name=name, carrier=self._trunks[name])
+
+
+_SIP = """\
+[global]
+type = global
+user_agent = MiniVoice
+
+[system]
+type = system
+timer_t1 = 100
+; A far end that never answers is given up after this many milliseconds.
+timer_b = 6400
+
+[loopback]
+type = transport
+protocol = udp
+bind = 127.0.0.1:{port}
+
+[carrier](!)
+type = endpoint
+transport = loopback
+context = nowhere
+disallow = all
+allow = ulaw,alaw
+direct_media = no
+send_connected_line = no
+dtmf_mode = auto_info
+media_address = 127.0.0.1
+bind_rtp_to_media_address = yes
+; The test carrier is silent and does not refresh sessions.
+timers = no
+"""
+
+_TRUNK = """
+[{name}](carrier)
+aors = {name}
+
+[{name}]
+type = aor
+contact = sip:{carrier}
+qualify_frequency = 30
+"""
