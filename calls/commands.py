@@ -8,7 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 from django.conf import settings
-from django.db import IntegrityError, connection, models, transaction
+from django.db import IntegrityError, InterfaceError, OperationalError, connection, models, transaction
 
 from applications.keys import Caller
 from billing import ledger
@@ -47,7 +47,7 @@ def place(*, caller: Caller, order: Order, request_id: str, now: datetime) -> Ca
     try:
         call = _admit(caller, order, request_id, now)
     except IntegrityError as error:
-        if "public_id" not in str(error):
+        if "public_id" not in str(error) and "billing_hold_key" not in str(error):
             raise
         call = _admit(caller, order, request_id, now)  # two ids met in one microsecond: take others
     crashpoint("call_committed")
@@ -68,7 +68,12 @@ def await_engine(call: Call) -> Call:
         _waiting_places.release()
     if word == Answer.REFUSED:
         raise errors.OriginateFailed(extra={"call_id": call.public_id})
-    return find(call.application_id, call.public_id) if word else call
+    if word is None:
+        return call
+    try:
+        return find(call.application_id, call.public_id)
+    except (OperationalError, InterfaceError):
+        return call  # it is committed: an error now would have the client create another
 
 
 def find(application_id: int, public_id: str) -> Call:

@@ -47,15 +47,20 @@ def drain(*, due_before: datetime | None = None, seconds: float = 20.0) -> int:
     return count
 
 
-def hang_up(*, call: Call, reason: Reason, by: Party, now: datetime) -> None:
-    """Have `call` end for `reason`: note it, then tell the engine, which may be away: the sweep asks again."""
+def hang_up(*, call: Call, reason: Reason, by: Party, now: datetime) -> bool:
+    """Have `call` end for `reason`: note it, then tell the engine.
+
+    Returns False when the engine could not be told: the sweep asks again.
+    """
     channel_id = lifecycle.intend(call_id=call.pk, customer_id=call.customer_id, reason=reason, by=by, now=now)
     if channel_id is None:
-        return
+        return True
     try:
         link.adapter().hang_up(str(channel_id))
     except EngineError as error:
         logger.warning("hanging up %s failed, the sweep will ask again: %s", call.public_id, error)
+        return False
+    return True
 
 
 def topic(public_id: str) -> str:
@@ -105,8 +110,9 @@ _CLAIM = """
 UPDATE calls_attempt AS attempt SET state = 'claimed', claimed_at = %(now)s
 FROM calls_call AS call, telephony_trunk AS trunk
 WHERE attempt.id = (
-    SELECT id FROM calls_attempt WHERE state = 'due' AND due_at <= %(due_before)s
-    ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED
+    SELECT due.id FROM calls_attempt AS due JOIN calls_call AS live ON live.id = due.call_id
+    WHERE due.state = 'due' AND due.due_at <= %(due_before)s AND live.deadline_at > %(now)s AND live.intent = ''
+    ORDER BY due.due_at LIMIT 1 FOR UPDATE OF due SKIP LOCKED
 ) AND call.id = attempt.call_id AND trunk.id = attempt.trunk_id
 RETURNING attempt.id, attempt.channel_id, call.id, call.customer_id, trunk.gateway_name
 """

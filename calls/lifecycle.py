@@ -118,7 +118,7 @@ def lost(*, attempt_id: int, customer_id: int, now: datetime) -> None:
         never_heard_of = attempt.state in {Attempt.State.CLAIMED, Attempt.State.UNCLEAR}
         reason = Reason.ORIGINATE_FAILED if never_heard_of else Reason.ENGINE_LOST
         seen_at = max(filter(None, [call.answered_at, call.proven_at]), default=now)
-        if call.intent:
+        if call.intent and not (call.answered_at and call.intent in reasons.TIMER):
             reason = Reason(call.intent)
         end(call, Ending(reason, seen_at, Party(call.intent_by or Party.SYSTEM)), now=now)
 
@@ -189,8 +189,9 @@ def _dialing(call: Call, attempt: Attempt, now: datetime) -> None:
         attempt.state = Attempt.State.TAKEN
     if call.status != Status.QUEUED:
         return
-    call.dialing_at, call.provider_call_id, call.trunk_id = now, attempt.channel_id, attempt.trunk_id
-    call.deadline_at = (attempt.claimed_at or now) + SETUP_TIME
+    first = call.attempts.order_by("number")[0]
+    call.dialing_at, call.provider_call_id, call.trunk_id = now, first.channel_id, attempt.trunk_id
+    _expect(call, (first.claimed_at or now) + SETUP_TIME)
     _advance(call, Status.DIALING)
     timeline.add(call, "dialed", at=now, attempt=attempt.number, trunk=attempt.trunk.public_id)
     call.save()
@@ -200,7 +201,8 @@ def _ringing(call: Call, attempt: Attempt, fact: Fact, now: datetime) -> None:
     _dialing(call, attempt, now)
     if not call.may_become(Status.RINGING):
         return
-    call.ringing_at, call.deadline_at = fact.at, now + timedelta(seconds=call.ring_seconds)
+    call.ringing_at, call.trunk_id = fact.at, attempt.trunk_id
+    _expect(call, now + timedelta(seconds=call.ring_seconds))
     _advance(call, Status.RINGING)
     if outbox.wants(call.application, "call.ringing"):
         _publish(call, "call.ringing", {}, now)
@@ -212,7 +214,9 @@ def _answered(call: Call, attempt: Attempt, fact: Fact, now: datetime) -> None:
     if not call.may_become(Status.IN_PROGRESS):
         return
     call.answered_at, call.trunk_id, call.proven_at = fact.at, attempt.trunk_id, fact.at
-    call.deadline_at = fact.at + timedelta(seconds=call.timer_seconds) + _OVER_TIME
+    _expect(call, fact.at + timedelta(seconds=call.timer_seconds) + _OVER_TIME)
+    if call.intent:
+        call.intent = Reason.HANGUP  # too late to cancel: an answered call is hung up
     _advance(call, Status.IN_PROGRESS)
     crashpoint("answer_before_commit")
     Flow.objects.get_or_create(call=call, defaults={"url": call.answer_url, "method": call.application.answer_method})
@@ -229,9 +233,16 @@ _HANDLERS = {
 
 
 def _lock(call_id: int) -> Call:
-    return (
-        Call.objects.select_for_update(of=("self",)).select_related("application", "customer", "trunk").get(pk=call_id)
-    )
+    """Lock a call's row. Rows that refer to it may still be written, or they and its end could wait for each other."""
+    calls = Call.objects.select_for_update(of=("self",), no_key=True)
+    related = calls.select_related("application", "customer", "trunk")
+    return related.defer("application__webhook_secret").get(pk=call_id)
+
+
+def _expect(call: Call, deadline_at: datetime) -> None:
+    """Say by when the call must have moved on; once it is to end, the sweep that sees to it keeps its own time."""
+    if not call.intent:
+        call.deadline_at = deadline_at
 
 
 def _lock_attempt(attempt_id: int) -> tuple[Call, Attempt]:

@@ -10,6 +10,7 @@ from telephony.engines.facts import Fact
 # Refusals that prove that no phone rang: the next trunk may try.
 _NEXT_TRUNK = frozenset({401, 403, 407, 408, 480, 488, 500, 502, 503, 504})
 
+TIMER = frozenset({Reason.MAX_DURATION, Reason.OUT_OF_FUNDS})  # the engine's own doing
 _TIMER_SLACK_MILLISECONDS = 500
 
 _SIP: Mapping[int, Reason] = {
@@ -28,7 +29,10 @@ _SIP: Mapping[int, Reason] = {
 }
 
 # ITU-T Q.850, for engines and refusals that carry no SIP code.
+_TRANSPORT_CAUSES = frozenset({3, 27, 34, 38, 41, 42, 44})
 _CAUSES: Mapping[int, Reason] = {
+    0: Reason.ENGINE_LOST,  # ended in good order, so it was answered, which went unheard
+    16: Reason.ENGINE_LOST,
     1: Reason.INVALID_NUMBER,
     17: Reason.BUSY,
     18: Reason.NO_ANSWER,
@@ -50,12 +54,9 @@ class Ending:
 
 
 def proves_no_ring(fact: Fact) -> bool:
-    """Whether the end of a channel that never rang proves that the far end cannot have been rung.
-
-    Without a SIP code it does when the cause is none that a callee's side gives: the transport failed.
-    """
+    """Whether the end of a channel that never rang, as far as was heard, proves that nobody can have been rung."""
     if fact.sip_code is None:
-        return (fact.cause or 0) not in _CAUSES
+        return fact.cause in _TRANSPORT_CAUSES
     return fact.sip_code in _NEXT_TRUNK
 
 
@@ -70,7 +71,9 @@ def explain(call: Call, fact: Fact) -> Ending:
         return Ending(_silence(call), fact.at, sip_code=sip_code)
     if sip_code is not None and sip_code >= 300:
         return Ending(_refusal(sip_code), fact.at, sip_code=sip_code)
-    reason = _CAUSES.get(fact.cause or 0, Reason.TRUNK_FAILED)
+    if fact.cause in _TRANSPORT_CAUSES:
+        return Ending(Reason.TRUNK_FAILED, fact.at)
+    reason = _CAUSES.get(fact.cause or 0, Reason.REJECTED)
     return Ending(_silence(call) if reason == Reason.NO_ANSWER else reason, fact.at)
 
 

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from django.db.models import QuerySet
+
 from calls import dialing, lifecycle, reasons
 from calls.models import LIVE, Attempt, Call, Party, Reason, Status
 from telephony import link
@@ -21,12 +23,22 @@ _BATCH = 200
 
 
 def overdue(*, now: datetime) -> int:
-    """End every call that has not moved on by its deadline; return how many were found."""
-    calls = list(Call.objects.filter(LIVE, deadline_at__lte=now).order_by("deadline_at")[:_BATCH])
-    for call in calls:
+    """End every call that has not moved on by its deadline; return how many. Stops when the engine is away."""
+    count = 0
+    for call in _late(now):
         reason = Reason(call.intent) if call.intent else _REASONS[Status(call.status)](call)
         logger.info("%s is overdue in status %s", call.public_id, call.status)
-        dialing.hang_up(call=call, reason=reason, by=Party(call.intent_by or Party.SYSTEM), now=now)
+        if not dialing.hang_up(call=call, reason=reason, by=Party(call.intent_by or Party.SYSTEM), now=now):
+            break
+        count += 1
+    return count
+
+
+def expired(*, now: datetime) -> int:
+    """End the overdue calls that no engine was asked for: needs none. Return how many."""
+    calls = [call for call in _late(now) if call.attempts.filter(state=Attempt.State.DUE).exists()]
+    for call in calls:
+        dialing.hang_up(call=call, reason=Reason.EXPIRED, by=Party.SYSTEM, now=now)
     return len(calls)
 
 
@@ -59,6 +71,10 @@ _REASONS = {
     Status.RINGING: lambda call: Reason.NO_ANSWER,
     Status.IN_PROGRESS: reasons.timer_reason,
 }
+
+
+def _late(now: datetime) -> QuerySet[Call]:
+    return Call.objects.filter(LIVE, deadline_at__lte=now).order_by("deadline_at")[:_BATCH]
 
 
 def _prove(attempts: Iterable[Attempt], now: datetime) -> None:

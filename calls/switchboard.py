@@ -9,6 +9,7 @@ import asyncio
 import logging
 import queue
 import threading
+import time
 import zlib
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
@@ -36,6 +37,7 @@ TICK_SECONDS = 1.0
 RECONCILE_EVERY = timedelta(seconds=5)
 SWEEP_DUE_AFTER = timedelta(seconds=2)  # a nudge is faster, unless it was lost
 _RECONNECT_SECONDS = 0.5
+_RECORD_AGAIN_SECONDS = (0.1, 0.5, 1.0, 2.0)
 _LOCK = 0x4D56_5342  # "MVSB": the advisory lock that keeps the switchboard alone
 
 Work = Callable[["Lane"], None]
@@ -46,14 +48,14 @@ class Lane:
 
     def __init__(self, board: "Switchboard", number: int) -> None:
         self._board = board
-        self._work: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
+        self._work: queue.SimpleQueue[tuple[str, Work] | None] = queue.SimpleQueue()
         self._runners: dict[str, Runner] = {}
         self._thread = threading.Thread(target=self._loop, name=f"lane-{number}", daemon=True)
         self._thread.start()
 
-    def put(self, work: Work) -> None:
-        """Queue a piece of work; from any thread."""
-        self._work.put(work)
+    def put(self, channel_id: str, work: Work) -> None:
+        """Queue a piece of a channel's work; from any thread."""
+        self._work.put((channel_id, work))
 
     def stop(self) -> None:
         """Finish what is queued, then end."""
@@ -65,9 +67,9 @@ class Lane:
         now = clock.now()
         if fact.kind is Kind.ENTERED and fact.channel_id in self._runners:
             return  # a listing says again what is known
-        call_id = lifecycle.record(fact, now=now) if fact.kind in _RECORDED else None
-        if fact.kind is Kind.ENDED:
-            self._runners.pop(fact.channel_id, None)
+        call_id = _record(fact, now) if fact.kind in _RECORDED else None
+        if fact.kind in {Kind.ENDED, Kind.HANGUP_REQUESTED}:
+            self.drop(fact.channel_id)
         elif fact.kind is Kind.ENTERED and call_id is not None:
             self._start(fact.channel_id, call_id, now)
         elif runner := self._runners.get(fact.channel_id):
@@ -77,13 +79,17 @@ class Lane:
                 runner.digit(fact.digit, now=now)
 
     def drop(self, channel_id: str) -> None:
-        """Forget a channel that ended unheard."""
+        """Forget a channel's flow: it ended, or goes on from its row when a listing shows the channel."""
         self._runners.pop(channel_id, None)
 
-    def fetched(self, channel_id: str, result: fetching.Fetched) -> None:
+    def drop_all(self) -> None:
+        """Forget every flow, for what happened while the engine went unheard will not be told again."""
+        self._runners.clear()
+
+    def fetched(self, channel_id: str, token: int, result: fetching.Fetched) -> None:
         """Hand a document to the flow that asked for it, if its call is still up."""
         if runner := self._runners.get(channel_id):
-            runner.fetched(result, now=clock.now())
+            runner.fetched(token, result, now=clock.now())
 
     def woken(self, channel_id: str, token: int) -> None:
         """Tell a flow that its wait is over."""
@@ -97,16 +103,19 @@ class Lane:
             runner.start(now=now)
 
     def _loop(self) -> None:
-        while (work := self._work.get()) is not None:
+        while item := self._work.get():
+            channel_id, work = item
             close_old_connections()
             try:
                 work(self)
             except store.FlowEnded:
-                logger.debug("a flow outlived its call by a moment")
+                self.drop(channel_id)
             except (OperationalError, InterfaceError, EngineError) as error:
-                logger.warning("left to the sweep: %s", error)
+                logger.warning("channel %s goes on from its row: %s", channel_id, error)
+                self.drop(channel_id)
             except Exception:
-                logger.exception("a piece of work failed")
+                logger.exception("channel %s goes on from its row", channel_id)
+                self.drop(channel_id)
         connection.close()
 
 
@@ -123,10 +132,13 @@ class ChannelLine:
         return playback_id
 
     def stop(self, playback_id: str) -> None:
-        link.adapter().stop_playback(playback_id)
+        try:
+            link.adapter().stop_playback(playback_id)
+        except EngineError as error:
+            logger.info("a playback of %s was not stopped: %s", self._channel_id, error)
 
-    def fetch(self, request: fetching.Request) -> None:
-        self._board.fetch(self._channel_id, request)
+    def fetch(self, request: fetching.Request, token: int) -> None:
+        self._board.fetch(self._channel_id, request, token)
 
     def wake_in(self, seconds: float, token: int) -> None:
         self._board.wake_in(seconds, self._channel_id, token)
@@ -164,18 +176,18 @@ class Switchboard:
         """Let `run` return soon."""
         self._stopping.set()
 
-    def fetch(self, channel_id: str, request: fetching.Request) -> None:
-        """Fetch a document on the loop; the channel's lane is told. From any thread."""
+    def fetch(self, channel_id: str, request: fetching.Request, token: int) -> None:
+        """Fetch a document on the loop; the channel's lane is told it with `token`. From any thread."""
 
         async def work() -> None:
             result = await fetching.fetch(self._client, request)
-            self._lane(channel_id).put(lambda lane: lane.fetched(channel_id, result))
+            self._put(channel_id, lambda lane: lane.fetched(channel_id, token, result))
 
         self._loop.call_soon_threadsafe(self._spawn, work)
 
     def wake_in(self, seconds: float, channel_id: str, token: int) -> None:
         """Tell the channel's lane `token` after some seconds. From any thread."""
-        wake = partial(self._lane(channel_id).put, lambda lane: lane.woken(channel_id, token))
+        wake = partial(self._put, channel_id, lambda lane: lane.woken(channel_id, token))
         self._loop.call_soon_threadsafe(self._loop.call_later, seconds, wake)
 
     async def _hear(self) -> None:
@@ -185,22 +197,26 @@ class Switchboard:
                 adapter = await asyncio.to_thread(_adapter)
                 async for fact in adapter.facts(on_connect=self._on_connect):
                     self._dispatch(fact)
-            except EngineUnreachable as error:
+            except (EngineUnreachable, OperationalError, InterfaceError) as error:
                 logger.warning("no link to the engine: %s", error)
-            except OperationalError as error:
-                logger.warning("the database does not answer: %s", error)
+            except Exception:
+                logger.exception("no link to the engine")
             self._connected = False
             await asyncio.sleep(_RECONNECT_SECONDS)
 
     def _on_connect(self) -> None:
+        """What went unheard meanwhile a listing must tell; flows go on from their rows."""
         logger.info("linked to the engine")
+        for lane in self._lanes:
+            lane.put("", Lane.drop_all)
         self._connected, self._reconciled_at = True, None
 
     def _dispatch(self, fact: Fact) -> None:
-        self._lane(fact.channel_id).put(lambda lane: lane.take(fact))
+        if lifecycle.is_uuid(fact.channel_id):
+            self._put(fact.channel_id, lambda lane: lane.take(fact))
 
-    def _lane(self, channel_id: str) -> Lane:
-        return self._lanes[zlib.crc32(channel_id.encode()) % len(self._lanes)]
+    def _put(self, channel_id: str, work: Work) -> None:
+        self._lanes[zlib.crc32(channel_id.encode()) % len(self._lanes)].put(channel_id, work)
 
     def _spawn(self, work: Callable[[], Coroutine[None, None, None]]) -> None:
         task = asyncio.create_task(work())
@@ -208,33 +224,47 @@ class Switchboard:
         task.add_done_callback(self._tasks.discard)
 
     def _tick(self) -> None:
-        """Beat, dial what is due, end what is overdue, compare channels; a failure waits for the next tick."""
+        """Beat, compare channels, end what is overdue, dial what is due; a failure waits for the next tick."""
         close_old_connections()
-        now = clock.now()
         try:
             if self._connected:
                 link.adapter().ping()
-                link.beat(now=now)
-                dialing.drain(due_before=now - SWEEP_DUE_AFTER, seconds=TICK_SECONDS)
-                sweeps.overdue(now=now)
-                self._reconcile(now)
+                link.beat(now=clock.now())
+                self._reconcile()
+                sweeps.overdue(now=clock.now())
+                dialing.drain(due_before=clock.now() - SWEEP_DUE_AFTER, seconds=TICK_SECONDS)
+            else:
+                sweeps.expired(now=clock.now())
         except (OperationalError, InterfaceError, EngineError) as error:
             logger.warning("this tick's work waits for the next: %s", error)
         except Exception:
             logger.exception("a tick failed")
 
-    def _reconcile(self, now: datetime) -> None:
+    def _reconcile(self) -> None:
+        now = clock.now()
         if self._reconciled_at is not None and now - self._reconciled_at < RECONCILE_EVERY:
             return
         findings = sweeps.reconcile(now=now)
         for fact in findings.unheard:
             self._dispatch(fact)
         for channel_id in findings.gone:
-            self._lane(channel_id).put(partial(Lane.drop, channel_id=channel_id))
+            self._put(channel_id, partial(Lane.drop, channel_id=channel_id))
         self._reconciled_at = now
 
 
 _RECORDED = frozenset({Kind.RINGING, Kind.PROGRESS, Kind.ANSWERED, Kind.ENTERED, Kind.ENDED})
+
+
+def _record(fact: Fact, now: datetime) -> int | None:
+    """Record a fact; while the database does not answer, try again for some seconds: nobody tells it twice."""
+    for wait_seconds in _RECORD_AGAIN_SECONDS:
+        try:
+            return lifecycle.record(fact, now=now)
+        except (OperationalError, InterfaceError) as error:
+            logger.warning("a fact waits for the database: %s", error)
+            close_old_connections()
+            time.sleep(wait_seconds)
+    return lifecycle.record(fact, now=now)
 
 
 class Turn:

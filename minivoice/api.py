@@ -127,11 +127,8 @@ def request_ids(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable
     def middleware(request: HttpRequest) -> HttpResponse:
         given = request.headers.get("X-Request-Id", "")
         request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(12)
-        token = logs.request_id.set(request_id)
-        try:
-            response = get_response(request)
-        finally:
-            logs.request_id.reset(token)
+        logs.request_id.set(request_id)  # until the thread's next request: Django logs refusals after this returns
+        response = get_response(request)
         response["X-Request-Id"] = request_id
         return response
 

@@ -27,7 +27,7 @@ def wake(task: str) -> bool:
 
     Returns False when Redis could not be asked: the sweep will do the work.
     """
-    if time.monotonic() < _quiet_until:
+    if _is_quiet():
         return False
     try:
         if _redis.set(_pending(task), 1, nx=True, px=_PENDING_MILLISECONDS):
@@ -40,6 +40,8 @@ def wake(task: str) -> bool:
 
 def woken(task: str) -> None:
     """Say that a worker has begun `task`: a later `wake` sends a new one. Call it before looking for work."""
+    if _is_quiet():
+        return
     try:
         _redis.delete(_pending(task))
     except (RedisError, OSError) as error:
@@ -48,6 +50,8 @@ def woken(task: str) -> None:
 
 def wait(topic: str, seconds: float) -> str | None:
     """Return the word told about `topic` within `seconds`, or None. Hold no transaction while waiting."""
+    if _is_quiet():
+        return None
     try:
         answer = _redis_waiting.blpop([_topic(topic)], timeout=seconds)
     except (RedisError, OSError) as error:
@@ -58,6 +62,8 @@ def wait(topic: str, seconds: float) -> str | None:
 
 def tell(topic: str, word: str) -> None:
     """Tell whoever waits for `topic` this word; it is forgotten after ten seconds when nobody does."""
+    if _is_quiet():
+        return
     try:
         with _redis.pipeline(transaction=False) as pipeline:
             pipeline.rpush(_topic(topic), word)
@@ -91,6 +97,10 @@ def _pending(task: str) -> str:
 
 def _topic(topic: str) -> str:
     return f"word:{topic}"
+
+
+def _is_quiet() -> bool:
+    return time.monotonic() < _quiet_until
 
 
 def _be_quiet(error: Exception) -> None:

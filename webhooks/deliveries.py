@@ -1,5 +1,6 @@
 """Deliveries as rows: which are due, who has them, what came of them."""
 
+import logging
 import random
 import re
 from collections.abc import Sequence
@@ -7,11 +8,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
+from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connection, transaction
 
 from minivoice.fields import SecretField
 from webhooks.models import WebhookEvent
+
+logger = logging.getLogger(__name__)
 
 RETRY_SECONDS = (5, 30, 120, 600, 1800, 7200, 21600, 43200, 86400, 86400)
 LEASE_SECONDS = 30  # longer than any exchange
@@ -65,19 +70,7 @@ def claim(*, places: int, now: datetime) -> list[Claim]:
             },
         )
         rows = cursor.fetchall()
-    return [
-        Claim(
-            row_id=row_id,
-            attempt=attempt,
-            event_id=event_id,
-            delivery_id=delivery_id,
-            event=event,
-            body=bytes(body),
-            url=url,
-            secret=_reveal(stored),
-        )
-        for row_id, attempt, event_id, delivery_id, event, body, url, stored in rows
-    ]
+    return [claim for row in rows if (claim := _readable(row))]
 
 
 def note(results: Sequence[Result], *, now: datetime) -> None:
@@ -112,6 +105,26 @@ def retry_after(value: str, now: datetime) -> float:
 
 
 @lru_cache(maxsize=4096)
+def _readable(row: tuple[Any, ...]) -> Claim | None:
+    """Return the claim, or None when its secret cannot be read: that must not hold up the others."""
+    row_id, attempt, event_id, delivery_id, event, body, url, stored = row
+    try:
+        secret = _reveal(stored)
+    except ImproperlyConfigured:
+        logger.exception("delivery %s waits for a key that reads its secret", delivery_id)
+        return None
+    return Claim(
+        row_id=row_id,
+        attempt=attempt,
+        event_id=event_id,
+        delivery_id=delivery_id,
+        event=event,
+        body=bytes(body),
+        url=url,
+        secret=secret,
+    )
+
+
 def _reveal(stored: str) -> str:
     """Decrypt a secret; a tenth of a millisecond, too long to do it for each event of a busy endpoint."""
     return SecretField().from_db_value(stored) or ""

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -17,6 +18,8 @@ from webhooks import signing
 BUDGET_SECONDS = 10.0
 TRY_LIMITS = Limits(total_seconds=4.0, max_bytes=256 * 1024)
 _RETRY_WITHIN_SECONDS = 2.0
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,9 @@ async def fetch(client: Client, request: Request) -> Fetched:
                 answer = await _ask(client, request)
     except TimeoutError:
         answer = "read_timeout"
+    except Exception:
+        logger.exception("a document could not be asked for")
+        answer = "failed"
     return _read(answer, round((monotonic() - began) * 1000))
 
 

@@ -7,6 +7,7 @@ process is in the `Flow` row; what is kept here (digits so far, the playback, th
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import count
 from typing import Any, Protocol
 
 from calls import rendering
@@ -16,6 +17,8 @@ from calls.flow.fetching import Fetched, Request
 from calls.models import Flow, Party, Reason
 from minivoice.crash import crashpoint
 from telephony.engines.facts import EngineError
+
+_tokens = count(1)  # no wait and no request of an earlier runner is taken for one of a later
 
 
 class Line(Protocol):
@@ -27,8 +30,8 @@ class Line(Protocol):
     def stop(self, playback_id: str) -> None:
         """Stop a playback."""
 
-    def fetch(self, request: Request) -> None:
-        """Ask for a document; `Runner.fetched` is told."""
+    def fetch(self, request: Request, token: int) -> None:
+        """Ask for a document; `Runner.fetched` is told it with `token`."""
 
     def wake_in(self, seconds: float, token: int) -> None:
         """Have `Runner.woken` told `token` after some seconds."""
@@ -53,7 +56,7 @@ class Runner:
         self._flow = flow
         self._line = line
         self._running: Running | None = None
-        self._token = 0
+        self._token = next(_tokens)
         self._secret_digits: dict[str, Any] = {}
 
     def start(self, *, now: datetime) -> None:
@@ -66,8 +69,10 @@ class Runner:
             store.note(self._flow.call, "no_answer_url", now=now)
             self._hang_up(Reason.HANGUP)
 
-    def fetched(self, result: Fetched, *, now: datetime) -> None:
-        """Take the document, or end a call that nobody instructs."""
+    def fetched(self, token: int, result: Fetched, *, now: datetime) -> None:
+        """Take the document, or end a call that nobody instructs; not one that was asked for before a restart."""
+        if token != self._token:
+            return
         line = {"http_status": result.http_status, "duration_ms": result.duration_ms}
         if result.actions is None:
             store.note(self._flow.call, "answer_url_failed", now=now, url=self._flow.url, why=result.failure, **line)
@@ -95,8 +100,8 @@ class Runner:
         running = self._running
         if running is None or running.action.name != "gather":
             return
-        if running.playback_id:
-            playback_id, running.playback_id = running.playback_id, ""
+        playback_id, running.playback_id = running.playback_id, ""
+        if playback_id:
             self._line.stop(playback_id)
         params = running.action.params
         if digit == params["finish_on_key"]:
@@ -119,7 +124,7 @@ class Runner:
 
     def _run(self, position: int, now: datetime) -> None:
         actions = self._flow.actions or []
-        self._token += 1
+        self._token = next(_tokens)
         if position >= len(actions):
             self._running = None
             self._hang_up(Reason.HANGUP)
@@ -180,7 +185,7 @@ class Runner:
             kept={} if params["sensitive"] else brought,
             now=now,
         )
-        self._next(now)
+        self._run(self._flow.position, now)
 
     def _speak(self, text: str, now: datetime) -> bool:
         """Speak `text` in the running action; return False, noted, when the engine will not."""
@@ -198,6 +203,7 @@ class Runner:
         self._running = None
         call = self._flow.call
         brought, self._secret_digits = self._secret_digits if self._flow.method == "POST" else {}, {}
+        self._token = next(_tokens)
         self._line.fetch(
             Request(
                 url=self._flow.url,
@@ -208,11 +214,12 @@ class Runner:
                     **brought,
                 },
                 secret=call.application.webhook_secret,
-            )
+            ),
+            self._token,
         )
 
     def _wake_in(self, seconds: float) -> None:
-        self._token += 1
+        self._token = next(_tokens)
         self._line.wake_in(seconds, self._token)
 
     def _hang_up(self, reason: Reason) -> None:

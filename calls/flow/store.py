@@ -45,10 +45,14 @@ def stepped(flow: Flow, position: int, *, now: datetime, action: str) -> None:
 
 
 def gathered(flow: Flow, outcome: dict[str, Any], *, kept: dict[str, Any], now: datetime) -> None:
-    """Publish what a gather brought, and keep of it what the next request is told."""
+    """Publish what a gather brought, keep of it what the next request is told, and go past it.
+
+    The call's row is locked before the flow's, as when a call ends.
+    """
     with transaction.atomic():
-        _write(flow, gathers=flow.gathers + 1, gathered=kept)
-        lifecycle.tell(call_id=flow.call_id, event="call.gathered", data=outcome, occurrence=flow.gathers, now=now)
+        occurrence = flow.gathers + 1
+        lifecycle.tell(call_id=flow.call_id, event="call.gathered", data=outcome, occurrence=occurrence, now=now)
+        _write(flow, gathers=occurrence, gathered=kept, position=flow.position + 1)
         timeline.add(flow.call, "gathered", at=now, **outcome)
 
 

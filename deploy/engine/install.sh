@@ -41,6 +41,8 @@ if ! debootstrap --variant=minbase --include=asterisk,asterisk-core-sounds-en-gs
     exit 1
 fi
 rm -rf "$half_made/var/cache/apt/archives" "$half_made/var/lib/apt/lists"
+# Debian's links lead through /etc/alternatives, which here is the machine's own.
+ln -sfn en_US_f_Allison "$half_made/usr/share/asterisk/sounds/en"
 chmod 755 "$(dirname "$engine")" "$half_made"
 mv "$half_made" "$engine"
 versions

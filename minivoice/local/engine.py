@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-OLDEST_MAJOR = 20
-
+_OLDEST_ASTERISK = (20,)
+_OLDEST_SIPP = (3, 8)  # the test carrier listens for prompts with its rtp_stats
 _FOLDER = "/var/cache/minivoice/engine"
 _VERSION_SECONDS = 10
 
@@ -86,9 +86,9 @@ def _on_the_machine() -> Installation | None:
 def _installation(
     *, asterisk: Sequence[str], sipp: Sequence[str], libraries: Sequence[Path], data: Path
 ) -> Installation | None:
-    modules = next((folder / "asterisk/modules" for folder in libraries if (folder / "asterisk/modules").exists()), None)
+    modules = next((found for folder in libraries if (found := folder / "asterisk/modules").exists()), None)
     version, sipp_version = _version([*asterisk, "-V"]), _version([*sipp, "-v"])
-    if modules is None or not version or not sipp_version or int(version.split(".")[0]) < OLDEST_MAJOR:
+    if modules is None or _numbers(version) < _OLDEST_ASTERISK or _numbers(sipp_version) < _OLDEST_SIPP:
         return None
     return Installation(asterisk, sipp, modules, data, version, sipp_version)
 
@@ -101,6 +101,10 @@ def _version(argv: Sequence[str]) -> str:
         return ""
     found = re.search(r"[0-9]+(\.[0-9]+)+", asked.stdout)
     return found[0] if found else ""
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in version.split(".") if number)
 
 
 if __name__ == "__main__":

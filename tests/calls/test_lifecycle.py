@@ -171,7 +171,6 @@ ENDINGS = [
     (500, False, "trunk_failed"),
     (503, False, "trunk_failed"),
     (580, RINGS_FIRST, "trunk_failed"),
-    (None, False, "trunk_failed"),
     (487, RINGS_FIRST, "rejected"),
     (433, False, "rejected"),
     (606, False, "rejected"),
@@ -195,7 +194,15 @@ def test_a_sip_code_ends_a_call_for_its_documented_reason(
 
 @pytest.mark.parametrize(
     ("cause", "reason"),
-    [(17, "busy"), (21, "rejected"), (1, "invalid_number"), (28, "invalid_number"), (0, "trunk_failed")],
+    [
+        (17, "busy"),
+        (21, "rejected"),
+        (1, "invalid_number"),
+        (28, "invalid_number"),
+        (38, "trunk_failed"),
+        (0, "engine_lost"),
+        (16, "engine_lost"),
+    ],
 )
 def test_a_cause_speaks_where_there_is_no_sip_code(
     acme: Actor, engine: FakeEngine, now: datetime, cause: int, reason: str
@@ -213,6 +220,7 @@ def second_trunk(world: None) -> None:
     factories.TrunkFactory(name="Second carrier", priority=20)
 
 
+TRANSPORT_FAILED = 38  # Q.850: network out of order
 NEXT = [401, 403, 407, 408, 480, 488, 500, 502, 503, 504, None]
 NOT_NEXT = [404, 410, 484, 486, 487, 600, 603, 604, 607, 433, 501, 580]
 
@@ -224,7 +232,7 @@ def test_the_next_trunk_is_tried_where_nothing_rang(
 ) -> None:
     call = dial(acme)
 
-    end(call, at=now, sip_code=sip_code)
+    end(call, at=now, sip_code=sip_code, cause=None if sip_code else TRANSPORT_FAILED)
 
     assert call.status == "dialing"
     assert list(call.attempts.order_by("number").values_list("state", "sip_code")) == [

@@ -1,16 +1,17 @@
 """Faults that were once there: each stays mended."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import uuid4
 
 import pytest
+from django.db import OperationalError
 
-from calls import lifecycle, sweeps
-from calls.models import Attempt, Party, Reason
-from minivoice import clock
+from calls import commands, dialing, lifecycle, sweeps
+from calls.models import Attempt, Call, Party, Reason
+from minivoice import clock, ids, nudge
 from telephony.engines.facts import Channel, Fact, Kind
 from tests import factories
-from tests.calls.steps import FakeEngine, dial, end, latest, place
+from tests.calls.steps import FakeEngine, answer, dial, end, latest, place, tell
 from tests.conftest import Actor
 
 pytestmark = pytest.mark.django_db
@@ -72,3 +73,98 @@ def test_a_fact_about_a_channel_with_another_kind_of_name_is_nobodys(
 ) -> None:
     """Once a name that is no UUID, as Asterisk gives its own channels, raised."""
     assert lifecycle.record(Fact(kind=Kind.ENDED, channel_id=channel_id, at=now), now=now) is None
+
+
+@pytest.mark.parametrize("kind", [Kind.RINGING, Kind.ANSWERED])
+def test_a_hangup_the_engine_did_not_hear_is_asked_again_within_seconds(
+    acme: Actor, engine: FakeEngine, now: datetime, kind: Kind
+) -> None:
+    """Once ringing and answering moved the deadline that a hang-up had set."""
+    call = dial(acme)
+    lifecycle.intend(call_id=call.pk, customer_id=call.customer_id, reason=Reason.CANCELED, by=Party.API, now=now)
+
+    tell(call, kind, at=now)
+
+    assert call.deadline_at is not None
+    assert call.deadline_at - now <= timedelta(seconds=5)
+
+
+def test_a_call_past_its_deadline_is_not_dialled(acme: Actor, engine: FakeEngine, now: datetime) -> None:
+    """Once a worker back after an outage dialled what should have expired."""
+    call = place(acme)
+    Call.objects.update(deadline_at=now - timedelta(minutes=10))
+
+    assert dialing.drain() == 0
+
+    assert sweeps.expired(now=now) == 1
+    call.refresh_from_db()
+    assert (call.status, call.end_reason) == ("failed", "expired")
+    assert engine.originated == []
+
+
+@pytest.mark.usefixtures("second_trunk")
+@pytest.mark.parametrize("cause", [0, 16])
+def test_a_call_whose_answer_went_unheard_is_not_dialled_again(
+    acme: Actor, engine: FakeEngine, now: datetime, cause: int
+) -> None:
+    """Once an end in good order without a SIP code passed for a refusal."""
+    call = dial(acme)
+
+    end(call, at=now, cause=cause)
+
+    assert (call.status, call.end_reason, call.attempts.count()) == ("failed", "engine_lost", 1)
+
+
+def test_a_cancel_that_the_answer_outran_is_a_hangup(acme: Actor, engine: FakeEngine, now: datetime) -> None:
+    """Once such a call was completed, and its reason `canceled`."""
+    call = dial(acme)
+    lifecycle.intend(call_id=call.pk, customer_id=call.customer_id, reason=Reason.CANCELED, by=Party.API, now=now)
+
+    tell(call, Kind.ANSWERED, at=now)
+    end(call, at=now + timedelta(seconds=1), cause=16)
+
+    assert (call.status, call.end_reason, call.hangup_by) == ("completed", "hangup", "api")
+
+
+def test_an_engine_that_died_is_no_timer(acme: Actor, engine: FakeEngine, now: datetime) -> None:
+    """Once a call whose engine came back empty after its deadline had run out of funds."""
+    call = dial(acme)
+    answer(call, at=now)
+    later = now + timedelta(minutes=3)
+    assert sweeps.overdue(now=later) == 1
+
+    lifecycle.lost(attempt_id=latest(call).pk, customer_id=call.customer_id, now=later)
+
+    call.refresh_from_db()
+    assert (call.status, call.end_reason) == ("failed", "engine_lost")
+
+
+def test_two_calls_of_one_microsecond_get_ids_of_their_own(
+    acme: Actor, globex: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once the hold of the second, written first, raised."""
+    first, new = place(acme), ids.new
+    taken = iter([first.public_id])
+    monkeypatch.setattr(
+        ids, "new", lambda prefix, now: next(taken, "") or new(prefix, now) if prefix == "call" else new(prefix, now)
+    )
+    globex.customer.caller_id_policy = "any"
+    globex.customer.save()
+
+    assert place(globex).public_id != first.public_id
+
+
+def test_an_accepted_call_is_answered_201_though_the_database_went_away(
+    acme: Actor, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once the reading after the wait answered 503, and the client placed another."""
+    call = place(acme)
+    monkeypatch.setattr(nudge, "wake", lambda _: True)
+    monkeypatch.setattr(nudge, "wait", lambda *_: "taken")
+
+    def gone(*_: object) -> Call:
+        raise OperationalError("gone")
+
+    monkeypatch.setattr(commands, "find", gone)
+
+    assert commands.await_engine(call) == call

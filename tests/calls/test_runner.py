@@ -30,6 +30,7 @@ class FakeLine:
         self.waits: list[tuple[float, int]] = []
         self.ended: list[tuple[Reason, Party]] = []
         self.is_mute = False
+        self.asked = 0
 
     def say(self, text: str) -> str:
         if self.is_mute:
@@ -40,8 +41,9 @@ class FakeLine:
     def stop(self, playback_id: str) -> None:
         self.stopped.append(playback_id)
 
-    def fetch(self, request: Request) -> None:
+    def fetch(self, request: Request, token: int) -> None:
         self.fetched.append(request)
+        self.asked = token
 
     def wake_in(self, seconds: float, token: int) -> None:
         self.waits.append((seconds, token))
@@ -70,7 +72,7 @@ class Stage:
 
     def bring(self, *actions: Any) -> None:
         body = json.dumps({"actions": actions}).encode()
-        self.runner.fetched(Fetched(document.parse(body), "", 200, 5), now=self.now)
+        self.runner.fetched(self.line.asked, Fetched(document.parse(body), "", 200, 5), now=self.now)
 
     def played(self, *, failed: bool = False) -> None:
         self.runner.played(f"playback {len(self.line.said)}", failed=failed, now=self.now)
@@ -147,7 +149,7 @@ def test_no_answer_url_is_an_empty_document_and_the_timeline_says_so(stage: Stag
 def test_an_answer_url_that_fails_ends_the_call(stage: Stage) -> None:
     stage.runner.start(now=stage.now)
 
-    stage.runner.fetched(Fetched(None, "$.actions: is required", 200, 5), now=stage.now)
+    stage.runner.fetched(stage.line.asked, Fetched(None, "$.actions: is required", 200, 5), now=stage.now)
 
     assert stage.line.ended == [(Reason.ANSWER_URL_FAILED, Party.SYSTEM)]
     line = stage.call.timeline.latest("id")

@@ -225,10 +225,11 @@ def test_a_run_ends_in_time_notes_what_is_in_flight_and_leaves_the_rest(publish:
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(("point", "sent"), [("webhook_claimed", 0), ("webhook_sent", 1), ("webhook_seen", 1)])
 def test_a_killed_workers_event_is_sent_again_with_the_same_id(
-    point: str, sent: int, publish: Publish, receiver: Receiver
+    point: str, sent: int, publish: Publish, receiver: Receiver, tmp_path: Path
 ) -> None:
     event = publish()
-    worker = _worker(CRASHPOINT=point, OUTBOUND_ALLOWED=receiver.place)
+    (tmp_path / "armed").write_text(f"{point} 1")
+    worker = _worker(CRASHPOINTS=str(tmp_path / "armed"), OUTBOUND_ALLOWED=receiver.place)
 
     assert worker.wait(timeout=30) == -signal.SIGKILL
     assert len(receiver.requests) == sent

@@ -15,6 +15,7 @@ from telephony.engines.facts import Answer, EngineUnreachable, Fact, Kind
 from telephony.simulator.server import Simulator
 
 TRUNK = "carrier"
+INFO_TRUNK = "carrier-info"  # whose callees press digits by SIP INFO
 NO_TRUNK = "nowhere"
 CALLER = "+15551230001"
 
@@ -144,10 +145,11 @@ class Ears:
             self._news.notify_all()
 
 
-def dial(ari: Ari, number: str, *, setup_seconds: int = 30, timer_seconds: int = 0) -> str:
+def dial(ari: Ari, number: str, *, trunk: str = TRUNK, setup_seconds: int = 30, timer_seconds: int = 0) -> str:
     """Dial `number` and return the channel's id."""
     channel_id = str(uuid.uuid4())
-    assert order(ari, channel_id, number, setup_seconds=setup_seconds, timer_seconds=timer_seconds) is Answer.TAKEN
+    taken = order(ari, channel_id, number, trunk=trunk, setup_seconds=setup_seconds, timer_seconds=timer_seconds)
+    assert taken is Answer.TAKEN
     return channel_id
 
 

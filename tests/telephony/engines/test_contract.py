@@ -1,19 +1,32 @@
 """What MiniVoice relies on. Runs unchanged on every engine: where they differ, the simulator is wrong."""
 
 import uuid
+from collections.abc import Iterator
 
 import pytest
 
 from telephony.engines.ari import Ari
 from telephony.engines.facts import Answer, ChannelGone, EngineUnreachable, Fact, Kind
 from tests.telephony.engines.listening import NO_TRUNK, Ears, SimulatedEngine, dial, order, until
+from tests.telephony.engines.real import INSTALLATION, RealEngine
 
 NUMBERS = ("486", "404", "503", "603", "480", "183", "555", "742", "901", "002")
 Heard = dict[str, list[Fact]]
+Engine = SimulatedEngine | RealEngine
+
+needs_asterisk = pytest.mark.skipif(INSTALLATION is None, reason="no Asterisk here: run 'make engine' as root")
+
+
+@pytest.fixture(scope="module", params=["simulator", pytest.param("asterisk", marks=needs_asterisk)])
+def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    """Each engine that must keep the contract."""
+    engine = SimulatedEngine() if request.param == "simulator" else RealEngine()
+    yield engine
+    engine.stop()
 
 
 @pytest.fixture(scope="module")
-def heard(engine: SimulatedEngine) -> Heard:
+def heard(engine: Engine) -> Heard:
     """What was heard of one call to each number of the table, and of three with a timer, all at once."""
     with Ears(engine.ari) as ears:
         calls = {end: dial(engine.ari, f"+15551230{end}", setup_seconds=1 if end == "480" else 30) for end in NUMBERS}
@@ -72,7 +85,7 @@ def test_a_call_is_answered_entered_and_hung_up_by_us(heard: Heard) -> None:
     assert heard["002"][-1].cause == 16
 
 
-def test_a_ringing_call_is_cancelled(engine: SimulatedEngine, ears: Ears) -> None:
+def test_a_ringing_call_is_cancelled(engine: Engine, ears: Ears) -> None:
     channel_id = dial(engine.ari, "+15551230480")
     ears.wait_for(channel_id, Kind.RINGING)
     assert engine.ari.hang_up(channel_id)
@@ -81,13 +94,13 @@ def test_a_ringing_call_is_cancelled(engine: SimulatedEngine, ears: Ears) -> Non
     assert engine.ari.hang_up(channel_id) is False
 
 
-def test_a_hang_up_carries_its_cause(engine: SimulatedEngine, ears: Ears) -> None:
+def test_a_hang_up_carries_its_cause(engine: Engine, ears: Ears) -> None:
     channel_id = answered(engine.ari, ears)
     engine.ari.hang_up(channel_id, reason_code=17)
     assert ears.wait_for(channel_id, Kind.ENDED).cause == 17
 
 
-def test_live_channels_are_listed_and_ended_ones_are_not(engine: SimulatedEngine, ears: Ears) -> None:
+def test_live_channels_are_listed_and_ended_ones_are_not(engine: Engine, ears: Ears) -> None:
     ringing, up = dial(engine.ari, "+15551230480"), answered(engine.ari, ears)
     ears.wait_for(ringing, Kind.RINGING)
     listed = {channel.id: channel for channel in engine.ari.channels()}
@@ -99,7 +112,7 @@ def test_live_channels_are_listed_and_ended_ones_are_not(engine: SimulatedEngine
     assert not {ringing, up} & {channel.id for channel in engine.ari.channels()}
 
 
-def test_media_plays_to_its_end_in_the_order_asked_for(engine: SimulatedEngine, ears: Ears) -> None:
+def test_media_plays_to_its_end_in_the_order_asked_for(engine: Engine, ears: Ears) -> None:
     channel_id = answered(engine.ari, ears)
     first, second = str(uuid.uuid4()), str(uuid.uuid4())
     engine.ari.play(channel_id, playback_id=first, media=["sound:hello-world", "sound:beep"])
@@ -111,7 +124,7 @@ def test_media_plays_to_its_end_in_the_order_asked_for(engine: SimulatedEngine, 
     engine.ari.hang_up(channel_id)
 
 
-def test_a_playback_is_stopped(engine: SimulatedEngine, ears: Ears) -> None:
+def test_a_playback_is_stopped(engine: Engine, ears: Ears) -> None:
     channel_id, playback_id = answered(engine.ari, ears), str(uuid.uuid4())
     started = ears.wait_for(channel_id, Kind.ENTERED).at
     engine.ari.play(channel_id, playback_id=playback_id, media=["sound:hello-world"] * 50)
@@ -122,7 +135,7 @@ def test_a_playback_is_stopped(engine: SimulatedEngine, ears: Ears) -> None:
     engine.ari.hang_up(channel_id)
 
 
-def test_media_that_does_not_exist_is_taken_and_fails_later(engine: SimulatedEngine, ears: Ears) -> None:
+def test_media_that_does_not_exist_is_taken_and_fails_later(engine: Engine, ears: Ears) -> None:
     channel_id, playback_id = answered(engine.ari, ears), str(uuid.uuid4())
     engine.ari.play(channel_id, playback_id=playback_id, media=["sound:no-such-sound"])
     assert ears.wait_for(channel_id, Kind.PLAY_FAILED).playback_id == playback_id
@@ -143,14 +156,14 @@ def test_the_timer_is_set_again_and_counts_from_then(heard: Heard) -> None:
     assert 1.9 < seconds_between(heard["timer set again"], Kind.ENTERED, Kind.ENDED) < 3
 
 
-def test_the_seconds_left_on_the_timer_can_be_read(engine: SimulatedEngine, ears: Ears) -> None:
+def test_the_seconds_left_on_the_timer_can_be_read(engine: Engine, ears: Ears) -> None:
     channel_id = answered(engine.ari, ears, timer_seconds=10)
     engine.ari.set_timer(channel_id, seconds=20)
     assert 15 < float(engine.ari.get_variable(channel_id, "TIMEOUT(absolute)") or 0) <= 20
     engine.ari.hang_up(channel_id)
 
 
-def test_a_call_answered_while_nobody_listens_is_kept_and_delivered(engine: SimulatedEngine) -> None:
+def test_a_call_answered_while_nobody_listens_is_kept_and_delivered(engine: Engine) -> None:
     with Ears(engine.ari) as before:
         entered = answered(engine.ari, before)
     waiting = dial(engine.ari, "+15551230002")
@@ -164,7 +177,7 @@ def test_a_call_answered_while_nobody_listens_is_kept_and_delivered(engine: Simu
             after.wait_for(kept, Kind.ENDED)
 
 
-def test_a_cut_socket_ends_the_listening_and_no_call(engine: SimulatedEngine, ears: Ears) -> None:
+def test_a_cut_socket_ends_the_listening_and_no_call(engine: Engine, ears: Ears) -> None:
     channel_id = answered(engine.ari, ears)
     engine.cut_socket()
     ears.wait(lambda: ears.error, what="end of the listening")
@@ -175,7 +188,7 @@ def test_a_cut_socket_ends_the_listening_and_no_call(engine: SimulatedEngine, ea
         back.wait_for(channel_id, Kind.ENDED)
 
 
-def test_a_second_listener_takes_over_and_the_first_is_told(engine: SimulatedEngine, ears: Ears) -> None:
+def test_a_second_listener_takes_over_and_the_first_is_told(engine: Engine, ears: Ears) -> None:
     with Ears(engine.ari) as second:
         ears.wait(lambda: ears.error, what="end of the listening")
         channel_id = answered(engine.ari, second)
@@ -185,7 +198,7 @@ def test_a_second_listener_takes_over_and_the_first_is_told(engine: SimulatedEng
     assert ears.of(channel_id) == []
 
 
-def test_asking_twice_for_one_channel_rings_once(engine: SimulatedEngine, ears: Ears) -> None:
+def test_asking_twice_for_one_channel_rings_once(engine: Engine, ears: Ears) -> None:
     channel_id = dial(engine.ari, "+15551230480")
     assert order(engine.ari, channel_id, "+15551230480") is Answer.TAKEN
     ears.wait_for(channel_id, Kind.RINGING)
@@ -195,20 +208,20 @@ def test_asking_twice_for_one_channel_rings_once(engine: SimulatedEngine, ears: 
     assert sum("dialstatus" in f.raw for f in ears.of(channel_id) if f.kind is Kind.RINGING) == 1
 
 
-def test_the_id_of_an_ended_channel_rings_again(engine: SimulatedEngine, ears: Ears) -> None:
+def test_the_id_of_an_ended_channel_rings_again(engine: Engine, ears: Ears) -> None:
     channel_id = dial(engine.ari, "+15551230486")
     ears.wait_for(channel_id, Kind.ENDED)
     assert order(engine.ari, channel_id, "+15551230486") is Answer.TAKEN
     ears.wait_for(channel_id, Kind.ENDED, count=2)
 
 
-def test_an_unknown_trunk_is_refused_and_nothing_rings(engine: SimulatedEngine) -> None:
+def test_an_unknown_trunk_is_refused_and_nothing_rings(engine: Engine) -> None:
     channel_id = str(uuid.uuid4())
     assert order(engine.ari, channel_id, "+15551230002", trunk=NO_TRUNK) is Answer.REFUSED
     assert channel_id not in {channel.id for channel in engine.ari.channels()}
 
 
-def test_a_channel_is_commanded_only_between_entering_and_its_end(engine: SimulatedEngine, ears: Ears) -> None:
+def test_a_channel_is_commanded_only_between_entering_and_its_end(engine: Engine, ears: Ears) -> None:
     ringing, up = dial(engine.ari, "+15551230480"), answered(engine.ari, ears)
     engine.ari.answer(up)
     engine.ari.hang_up(up)
@@ -221,7 +234,7 @@ def test_a_channel_is_commanded_only_between_entering_and_its_end(engine: Simula
     engine.ari.hang_up(ringing)
 
 
-def test_variables_of_the_originate_can_be_read(engine: SimulatedEngine, ears: Ears) -> None:
+def test_variables_of_the_originate_can_be_read(engine: Engine, ears: Ears) -> None:
     channel_id = answered(engine.ari, ears, timer_seconds=30)
     assert engine.ari.get_variable(channel_id, "TIMER_SECONDS") == "30"
     assert engine.ari.get_variable(channel_id, "NEVER_SET") is None
