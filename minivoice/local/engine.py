@@ -32,8 +32,8 @@ class Installation:
 
     @property
     def name(self) -> str:
-        """How users are told of the engine: `asterisk 22.10.1`."""
-        return f"asterisk {self.version}"
+        """How users are told of the engine."""
+        return f"Asterisk {self.version}"
 
 
 def find() -> Installation | None:

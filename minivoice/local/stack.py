@@ -103,6 +103,7 @@ class Platform:
         stores = self._start_stores(run)
         ports = kept.keep_ports(self.state, ("simulator", "playground"))
         environment = self._environment(ports) | stores
+        kept.write(self.state / "environment.json", _not_inherited(environment))
         self._say("Bringing the tables up to date ...")
         run.run(processes.manage("migrate", "--no-input", environment=environment))
         self._say("Starting the platform ...")
@@ -177,6 +178,13 @@ class Platform:
             if known := facts or self.facts:
                 self.facts = {**known, "pids": self.pids}
                 kept.write(self.state / "ready.json", self.facts)
+
+
+def _not_inherited(environment: Mapping[str, str]) -> dict[str, str]:
+    """What a command beside the running platform needs (`minivoice.local.manage`)."""
+    return {
+        name: value for name, value in environment.items() if os.environ.get(name) != value or name.endswith("_URL")
+    }
 
 
 def _facts(environment: Mapping[str, str], seed: Mapping[str, object]) -> dict[str, object]:

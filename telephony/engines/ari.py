@@ -74,6 +74,9 @@ class Ari:
             response = self._send("POST", "/channels", json=body)
         except requests.RequestException as error:
             return Answer.REFUSED if _nothing_was_sent(error) else Answer.UNCLEAR
+        if response.status_code == requests.codes.conflict:
+            # Asterisk remembers this error for the connection's thread, and would answer the next refusal with it.
+            self._threads.session.close()
         return _answer(response)
 
     def hang_up(self, channel_id: str, *, reason_code: int | None = None) -> bool:

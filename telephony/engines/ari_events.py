@@ -70,8 +70,12 @@ def _playback_finished(event: Event) -> Fact | None:
     return _fact(event, outcome, channel_id=channel_id, playback_id=playback["id"])
 
 
-def _hangup_requested(event: Event) -> Fact:
-    return _fact(event, Kind.HANGUP_REQUESTED, cause=_number(event, "cause"))
+def _hangup_requested(event: Event) -> Fact | None:
+    # The `cause` of a soft request is no Q.850 cause but Asterisk's own flag: 32 for a hang-up that somebody asked
+    # for, 16 for a dialplan that has ended, which every answered channel's does, by the timer too.
+    if event.get("soft") and event.get("cause") != _ASKED_FOR:
+        return None
+    return _fact(event, Kind.HANGUP_REQUESTED)
 
 
 def _destroyed(event: Event) -> Fact:
@@ -96,6 +100,7 @@ def _number(event: Event, name: str) -> int | None:
     return None if event.get(name) is None else int(event[name])
 
 
+_ASKED_FOR = 32  # AST_SOFTHANGUP_EXPLICIT, `include/asterisk/channel.h`
 _DIALS = {"RINGING": Kind.RINGING, "PROGRESS": Kind.PROGRESS, "ANSWER": Kind.ANSWERED}
 _STATES = {"Ringing": Kind.RINGING, "Up": Kind.ANSWERED}
 _TRANSLATIONS: dict[str, Callable[[Event], Fact | None]] = {

@@ -20,6 +20,9 @@ NORMAL_CLEARING = 16
 _NO_ANSWER = 19
 _NO_ANSWER_SIP = 480
 _Q850 = {404: 1, 486: 17, 503: 34, 603: 21}
+_SIP = {cause: code for code, cause in _Q850.items()}
+_DIAL_STATUSES = {17: "BUSY", 34: "CONGESTION"}
+_ASKED_FOR, _DIALPLAN_ENDED = 32, 16  # Asterisk's flags of a soft hang-up, which it writes as the event's cause
 _FIRST_WORD_SECONDS = 0.02  # until the far end rings
 _REFUSAL_SECONDS = 0.1
 _APP_RETRY_SECONDS = 0.5
@@ -120,12 +123,16 @@ class Channel:
 
     def hang_up(self, *, cause: int = NORMAL_CLEARING) -> None:
         """End at our request, ringing or answered."""
-        self._tell("ChannelHangupRequest", soft=True, cause=cause)
-        self._end(cause=cause)
+        self._tell("ChannelHangupRequest", soft=True, cause=_ASKED_FOR)
+        if self.state == "Up":
+            self._end(cause=cause, sip_code=_SIP.get(cause))
+        else:
+            self._tell_dial("NOANSWER")
+            self._end(cause=cause)
 
     def far_end_hangs_up(self) -> None:
         """Let the callee put the phone down: cause 0, as 22 reports it."""
-        self._tell("ChannelHangupRequest", cause=NORMAL_CLEARING)
+        self._tell("ChannelHangupRequest")
         self._end(cause=0)
 
     def press(self, digits: str) -> None:
@@ -179,7 +186,10 @@ class Channel:
 
     def _refuse(self) -> None:
         sip_code = self._callee.refuses_with or 0
-        self._end(cause=_Q850[sip_code], sip_code=sip_code)
+        cause = _Q850[sip_code]
+        self._tell("ChannelHangupRequest", cause=cause, tech_cause=sip_code)
+        self._tell_dial(_DIAL_STATUSES.get(cause, "NOANSWER"))
+        self._end(cause=cause, sip_code=sip_code)
 
     def _give_up(self) -> None:
         self._end(cause=_NO_ANSWER, sip_code=_NO_ANSWER_SIP)
@@ -227,6 +237,8 @@ class Channel:
         self._record.ended_at, self._record.cause, self._record.sip_code = now, cause, sip_code
         if self.in_app:
             self._tell("StasisEnd")
+        if self.state == "Up":
+            self._tell("ChannelHangupRequest", soft=True, cause=_DIALPLAN_ENDED)
         self._publish(events.destroyed(self, now, cause=cause, sip_code=sip_code))
         self._on_end()
 

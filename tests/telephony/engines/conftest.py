@@ -3,11 +3,18 @@ from collections.abc import Iterator
 import pytest
 
 from tests.telephony.engines.listening import Ears, SimulatedEngine
+from tests.telephony.engines.real import INSTALLATION
 
 
-@pytest.fixture(scope="module", params=["simulator"])
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say which engines kept the contract."""
+    real = INSTALLATION.name if INSTALLATION else "no real engine ('make engine' installs one)"
+    terminalreporter.write_line(f"Contract suite: the simulator and {real}.")
+
+
+@pytest.fixture(scope="module")
 def engine() -> Iterator[SimulatedEngine]:
-    """Each engine that must keep the contract."""
+    """A simulated engine."""
     simulated = SimulatedEngine()
     yield simulated
     simulated.stop()

@@ -1,10 +1,12 @@
 """A real Asterisk with SIPp around it, as the contract suite wants an engine: started, cut off, stopped."""
 
 import shutil
+import signal
 import socket
 import tempfile
 import threading
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from minivoice.local import engine, kept, network, sockets
@@ -35,7 +37,8 @@ class RealEngine:
         )
         try:
             self._supervisor.start(*self.network.carriers())
-            self._supervisor.start(self.network.engine())
+            # Asterisk may take 16 seconds to stop after an id was in use: it is killed here.
+            self._supervisor.start(replace(self.network.engine(), stop_signal=signal.SIGKILL))
         except BaseException:
             self.stop()
             raise

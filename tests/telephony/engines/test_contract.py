@@ -7,7 +7,7 @@ import pytest
 
 from telephony.engines.ari import Ari
 from telephony.engines.facts import Answer, ChannelGone, EngineUnreachable, Fact, Kind
-from tests.telephony.engines.listening import NO_TRUNK, Ears, SimulatedEngine, dial, order, until
+from tests.telephony.engines.listening import INFO_TRUNK, NO_TRUNK, Ears, SimulatedEngine, dial, order, until
 from tests.telephony.engines.real import INSTALLATION, RealEngine
 
 NUMBERS = ("486", "404", "503", "603", "480", "183", "555", "742", "901", "002")
@@ -30,15 +30,18 @@ def heard(engine: Engine) -> Heard:
     """What was heard of one call to each number of the table, and of three with a timer, all at once."""
     with Ears(engine.ari) as ears:
         calls = {end: dial(engine.ari, f"+15551230{end}", setup_seconds=1 if end == "480" else 30) for end in NUMBERS}
+        calls["742 by INFO"] = dial(engine.ari, "+15551230742", trunk=INFO_TRUNK)
         calls["timer"] = dial(engine.ari, "+15551230183", timer_seconds=1)
         for name in ("timer while playing", "timer set again"):
             calls[name] = answered(engine.ari, ears, timer_seconds=1)
         engine.ari.play(calls["timer while playing"], playback_id="long", media=["sound:hello-world"] * 50)
         engine.ari.set_timer(calls["timer set again"], seconds=2)
-        ears.wait_for(calls["742"], Kind.ENTERED)
-        engine.ari.play(calls["742"], playback_id="prompt", media=["sound:hello-world"])
-        ears.wait_for(calls["742"], Kind.DIGIT, count=3)
-        for end in ("183", "555", "742", "002"):
+        for way in ("742", "742 by INFO"):
+            ears.wait_for(calls[way], Kind.ENTERED)
+            engine.ari.play(calls[way], playback_id=f"prompt-{calls[way]}", media=["sound:hello-world"])
+        for way in ("742", "742 by INFO"):
+            ears.wait_for(calls[way], Kind.DIGIT, count=3)
+        for end in ("183", "555", "742", "742 by INFO", "002"):
             ears.wait_for(calls[end], Kind.ENTERED)
             assert engine.ari.hang_up(calls[end])
         for channel_id in calls.values():
@@ -47,9 +50,10 @@ def heard(engine: Engine) -> Heard:
 
 
 @pytest.mark.parametrize(("end", "cause"), [("486", 17), ("404", 1), ("503", 34), ("603", 21)])
-def test_a_refusal_is_one_fact_with_the_code_of_the_far_end(heard: Heard, end: str, cause: int) -> None:
-    (ended,) = heard[end]
+def test_a_refusal_is_an_end_with_the_code_of_the_far_end(heard: Heard, end: str, cause: int) -> None:
+    ended = heard[end][-1]
     assert (ended.kind, ended.sip_code, ended.cause) == (Kind.ENDED, int(end), cause)
+    assert set(kinds(heard[end])) <= {Kind.HANGUP_REQUESTED, Kind.ENDED}
 
 
 def test_nobody_answers_within_the_time_given(heard: Heard) -> None:
@@ -69,9 +73,10 @@ def test_a_phone_may_ring_long(heard: Heard) -> None:
     assert 4.5 < seconds_between(heard["555"], Kind.RINGING, Kind.ANSWERED) < 6
 
 
-def test_pressed_digits_come_one_by_one_after_the_prompt(heard: Heard) -> None:
-    assert "".join(fact.digit for fact in heard["742"]) == "42#"
-    assert_in_order(heard["742"], Kind.PLAYED, Kind.DIGIT)
+@pytest.mark.parametrize("way", ["742", "742 by INFO"])
+def test_pressed_digits_come_one_by_one_after_the_prompt(heard: Heard, way: str) -> None:
+    assert "".join(fact.digit for fact in heard[way]) == "42#"
+    assert_in_order(heard[way], Kind.PLAYED, Kind.DIGIT)
 
 
 def test_the_far_end_hangs_up(heard: Heard) -> None:
@@ -152,6 +157,12 @@ def test_the_timer_fires_while_playing(heard: Heard) -> None:
     assert 0.9 < seconds_between(heard["timer while playing"], Kind.ANSWERED, Kind.ENDED) < 1.5
 
 
+def test_the_timer_fires_with_nobody_listening(engine: Engine) -> None:
+    with Ears(engine.ari) as ears:
+        channel_id = answered(engine.ari, ears, timer_seconds=1)
+    until(lambda: channel_id not in {channel.id for channel in engine.ari.channels()}, seconds=3)
+
+
 def test_the_timer_is_set_again_and_counts_from_then(heard: Heard) -> None:
     assert 1.9 < seconds_between(heard["timer set again"], Kind.ENTERED, Kind.ENDED) < 3
 
@@ -215,9 +226,12 @@ def test_the_id_of_an_ended_channel_rings_again(engine: Engine, ears: Ears) -> N
     ears.wait_for(channel_id, Kind.ENDED, count=2)
 
 
-def test_an_unknown_trunk_is_refused_and_nothing_rings(engine: Engine) -> None:
+def test_an_unknown_trunk_is_refused_and_nothing_rings_even_after_an_id_was_in_use(engine: Engine) -> None:
+    in_use = dial(engine.ari, "+15551230480")
+    order(engine.ari, in_use, "+15551230480")
     channel_id = str(uuid.uuid4())
     assert order(engine.ari, channel_id, "+15551230002", trunk=NO_TRUNK) is Answer.REFUSED
+    engine.ari.hang_up(in_use)
     assert channel_id not in {channel.id for channel in engine.ari.channels()}
 
 
