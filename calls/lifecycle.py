@@ -45,7 +45,8 @@ def record(fact: Fact, *, now: datetime) -> int | None:
         crashpoint("fact_read")
         with transaction.atomic():
             call, row = _lock_attempt(attempt["id"])
-            timeline.add(call, f"engine_{fact.kind}", at=fact.at, channel_id=fact.channel_id)
+            repeated = {} if _is_news(call, fact) else {"repeated": True}
+            timeline.add(call, f"engine_{fact.kind}", at=fact.at, channel_id=fact.channel_id, **repeated)
             if not call.is_final and row.state != Attempt.State.ENDED:
                 _HANDLERS[fact.kind](call, row, fact, now)
         crashpoint("fact_stored")
@@ -163,6 +164,13 @@ def end(call: Call, ending: Ending, *, now: datetime) -> None:
     _publish(call, f"call.{call.status}", rendering.outcome(call), now)
     call.save()
     crashpoint("end_before_commit")
+
+
+def _is_news(call: Call, fact: Fact) -> bool:
+    """Whether the timeline does not say yet what this fact says: engines say most things twice."""
+    if fact.kind in {Kind.RINGING, Kind.PROGRESS}:
+        return call.ringing_at is None
+    return fact.kind != Kind.ANSWERED or call.answered_at is None
 
 
 def _channel_ended(attempt_id: int, customer_id: int, fact: Fact, now: datetime) -> None:

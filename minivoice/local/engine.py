@@ -33,7 +33,7 @@ class Installation:
     @property
     def name(self) -> str:
         """How users are told of the engine."""
-        return f"Asterisk {self.version}"
+        return f"asterisk {self.version}"
 
 
 def find() -> Installation | None:

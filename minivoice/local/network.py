@@ -14,7 +14,7 @@ _RTP_PORTS_PER_CARRIER = 4000
 
 def ports(trunks: Collection[str]) -> tuple[str, ...]:
     """Return the names of the ports that a network with these trunks needs."""
-    return ("asterisk", "sip", *trunks)
+    return ("asterisk", "sip", *(f"carrier-{trunk}" for trunk in trunks))
 
 
 class Network:
@@ -41,7 +41,7 @@ class Network:
                 name=f"carrier-{trunk}",
                 installation=installation,
                 folder=state,
-                port=ports[trunk],
+                port=ports[f"carrier-{trunk}"],
                 rtp_ports=(first[index], first[index] + _RTP_PORTS_PER_CARRIER - 1),
                 by_info=trunk in by_info,
             )

@@ -6,14 +6,18 @@ import threading
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
-from minivoice.local import kept, postgres, processes, sockets, valkey
+from minivoice.local import engine, kept, network, postgres, processes, sockets, valkey
+from minivoice.local.engine import Installation
 from minivoice.local.lock import StateLock
+from minivoice.local.network import Network
 from minivoice.local.supervisor import Process, StartFailed, Supervisor
 
 _NEEDS_HELP = (
     "There are no wheels of PostgreSQL and Valkey for this system (musl and Windows have none): "
     "set DATABASE_URL and REDIS_URL to servers of your own."
 )
+_ENGINES = ("simulated", "asterisk")
+_TRUNK = "simulated"  # the demo trunk's endpoint, whichever engine it is on
 
 
 class PortTaken(Exception):
@@ -44,6 +48,7 @@ class Platform:
         self._only, self._durable, self._say = only, durable, say
         self._lock: StateLock | None = None
         self._supervisor: Supervisor | None = None
+        self._real_engine: Installation | None = None
         self._cancelled = False
         self._writing = threading.Lock()
 
@@ -101,13 +106,14 @@ class Platform:
         if self._cancelled:
             run.cancel()
         stores = self._start_stores(run)
-        ports = kept.keep_ports(self.state, ("simulator", "playground"))
+        self._real_engine = _real_engine(self._given.get("ENGINE") or "simulated")
+        ports = kept.keep_ports(self.state, ("simulator", "playground", *network.ports([_TRUNK])))
         environment = self._environment(ports) | stores
         kept.write(self.state / "environment.json", _not_inherited(environment))
         self._say("Bringing the tables up to date ...")
         run.run(processes.manage("migrate", "--no-input", environment=environment))
         self._say("Starting the platform ...")
-        self._start_wanted(run, [processes.simulator(port=ports["simulator"], environment=environment)])
+        self._start_engine(run, ports, environment)
         seed = json.loads(run.run(processes.manage("seed_demo", environment=environment)))
         rest = processes.platform(
             web=self.port,
@@ -118,7 +124,7 @@ class Platform:
         self._start_wanted(run, rest)
         if self._wants("web"):
             run.wait_for("web", lambda: processes.answers(self.port, "/readyz"))
-        self._write_facts(_facts(environment, seed))
+        self._write_facts(_facts(environment, seed, self._real_engine))
 
     def _start_stores(self, run: Supervisor) -> dict[str, str]:
         """Start the stores that nobody has given; return their variables."""
@@ -143,6 +149,22 @@ class Platform:
             database.create_database("minivoice")
         return urls
 
+    def _start_engine(self, run: Supervisor, ports: Mapping[str, int], environment: Mapping[str, str]) -> None:
+        """Start the simulated network, or the real engine with a carrier that is started first."""
+        if self._real_engine is None:
+            self._start_wanted(run, [processes.simulator(port=ports["simulator"], environment=environment)])
+            return
+        real = Network(
+            installation=self._real_engine,
+            state=self.state,
+            ports=ports,
+            user=environment["ENGINE_USER"],
+            password=environment["ENGINE_PASSWORD"],
+            trunks=[_TRUNK],
+        )
+        self._start_wanted(run, real.carriers())
+        self._start_wanted(run, [real.engine()])
+
     def _start_wanted(self, run: Supervisor, offered: list[Process]) -> None:
         if wanted := [process for process in offered if self._wants(process.name)]:
             run.start(*wanted)
@@ -152,7 +174,8 @@ class Platform:
 
     def _environment(self, ports: Mapping[str, int]) -> dict[str, str]:
         """What the processes run with: defaults that the user may set, and what only this run can know."""
-        simulator, playground = f"127.0.0.1:{ports['simulator']}", f"127.0.0.1:{ports['playground']}"
+        engine_port = ports["asterisk" if self._real_engine else "simulator"]
+        playground = f"127.0.0.1:{ports['playground']}"
         defaults = {
             **kept.keep_secrets(self.state),
             "DEBUG": "false",
@@ -165,7 +188,7 @@ class Platform:
             **self._given,
             "DJANGO_SETTINGS_MODULE": "minivoice.settings",
             "EMBEDDED": "true",
-            "ENGINE_URL": f"http://{simulator}/ari",
+            "ENGINE_URL": f"http://127.0.0.1:{engine_port}/ari",
             "ENGINE_USER": "minivoice",
             "PLAYGROUND_URL": f"http://{playground}",
             "OUTBOUND_ALLOWED": ",".join([*allowed, playground]),
@@ -187,15 +210,27 @@ def _not_inherited(environment: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _facts(environment: Mapping[str, str], seed: Mapping[str, object]) -> dict[str, object]:
+def _real_engine(wanted: str) -> Installation | None:
+    """Return the engine asked for, None for the simulated one."""
+    if wanted not in _ENGINES:
+        raise StartFailed(f"ENGINE is {' or '.join(_ENGINES)}, not {wanted}.")
+    found = engine.find() if wanted == "asterisk" else None
+    if wanted == "asterisk" and found is None:
+        raise StartFailed("There is no Asterisk 20 or newer with SIPp on this machine: run 'make engine' as root.")
+    return found
+
+
+def _facts(
+    environment: Mapping[str, str], seed: Mapping[str, object], real_engine: Installation | None
+) -> dict[str, object]:
     base_url = environment["BASE_URL"]
+    simulated = {"simulator_url": environment["ENGINE_URL"].removesuffix("/ari"), "engine": "simulated"}
     return {
         "base_url": base_url,
         **seed,
         "console_url": f"{base_url}/admin/",
         "playground_url": environment["PLAYGROUND_URL"],
-        "simulator_url": environment["ENGINE_URL"].removesuffix("/ari"),
-        "engine": "simulated",
+        **({"engine": real_engine.name} if real_engine else simulated),
     }
 
 
