@@ -32,6 +32,7 @@ HOLD_SECONDS: int = env.int("HOLD_SECONDS", default=60)  # talk that the first h
 ORIGINATE_WAIT_SECONDS: float = env.float("ORIGINATE_WAIT_SECONDS", default=3.0)
 WAITING_PLACES: int = env.int("WAITING_PLACES", default=8)  # half of a web process's threads
 ENGINE_SILENCE_SECONDS = 5.0  # a link silent for longer refuses new calls
+SPEECH_FOLDER: str = env.str("SPEECH_FOLDER", default="")  # speech that the engine reads; empty: it speaks itself
 SWITCHBOARD_THREADS: int = env.int("SWITCHBOARD_THREADS", default=4)
 
 # Customers' URLs: what on the inside they may reach all the same (host:port); empty in production

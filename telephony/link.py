@@ -2,12 +2,14 @@
 
 from datetime import datetime, timedelta
 from functools import lru_cache
+from pathlib import Path
 
 from django.conf import settings
 from django.db import connection
 
 from telephony.engines.ari import Ari
 from telephony.models import Engine
+from telephony.speech import Speech
 
 
 def engine() -> Engine:
@@ -36,4 +38,5 @@ def is_up(*, now: datetime) -> bool:
 
 @lru_cache(maxsize=4)
 def _adapter(url: str, user: str, password: str) -> Ari:
-    return Ari(url, user, password)
+    speech = Speech(Path(settings.SPEECH_FOLDER)).media if settings.SPEECH_FOLDER else None
+    return Ari(url, user, password, speech=speech)

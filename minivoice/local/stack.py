@@ -101,12 +101,12 @@ class Platform:
         (self.state / "ready.json").unlink(missing_ok=True)
         if not kept.is_free(self.port):
             raise PortTaken(f"Port {self.port} is taken. Choose another: make run PORT={kept.free_port()}")
+        self._real_engine = _real_engine(self._given.get("ENGINE") or "simulated")
         logs = self.state / "logs"
         self._supervisor = run = Supervisor(logs=logs, lock_fd=lock.fd, say=self._say, changed=self._write_facts)
         if self._cancelled:
             run.cancel()
         stores = self._start_stores(run)
-        self._real_engine = _real_engine(self._given.get("ENGINE") or "simulated")
         ports = kept.keep_ports(self.state, ("simulator", "playground", *network.ports([_TRUNK])))
         environment = self._environment(ports) | stores
         kept.write(self.state / "environment.json", _not_inherited(environment))
@@ -190,6 +190,7 @@ class Platform:
             "EMBEDDED": "true",
             "ENGINE_URL": f"http://127.0.0.1:{engine_port}/ari",
             "ENGINE_USER": "minivoice",
+            **({"SPEECH_FOLDER": str(self.state / "speech")} if self._real_engine else {}),
             "PLAYGROUND_URL": f"http://{playground}",
             "OUTBOUND_ALLOWED": ",".join([*allowed, playground]),
             "PYTHONUNBUFFERED": "1",

@@ -27,7 +27,10 @@ _ENDPOINT = re.compile(r"[A-Za-z]{1,16}/[A-Za-z0-9+*#_.@:/-]{1,255}")
 _CALLER_ID = re.compile(r"[A-Za-z0-9+*#_.-]{0,80}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,79}(\([A-Za-z0-9_-]{1,40}\))?")
 _VALUE = re.compile(r"[A-Za-z0-9+*#_.:@/ -]{0,255}")
-_MEDIA = re.compile(r"say:[^\0]{1,8000}|[a-z]{1,16}:[A-Za-z0-9+*#_.:/-]{1,2000}", re.DOTALL)
+# Of any other scheme Asterisk says "taken", and then nothing ever again.
+_SCHEMES = "sound|recording|number|digits|characters|tone"
+_MEDIA = re.compile(rf"say:[^\0]{{1,8000}}|(?:{_SCHEMES}):[A-Za-z0-9+*#_.:/-]{{1,2000}}", re.DOTALL)
+_SAY = "say:"
 
 
 class Ari:
@@ -37,12 +40,25 @@ class Ari:
     ValueError, before anything is sent, for text that has no place in a header or a dialplan.
     """
 
-    def __init__(self, url: str, user: str, password: str, app: str = "minivoice") -> None:
-        """Take the address of the interface (`http://host:port/ari`), its user, and the name of our app."""
+    def __init__(
+        self,
+        url: str,
+        user: str,
+        password: str,
+        app: str = "minivoice",
+        *,
+        speech: Callable[[str], str] | None = None,
+    ) -> None:
+        """Take the address of the interface (`http://host:port/ari`), its user, and the name of our app.
+
+        `speech` turns the text of `say:` into media that the engine can play; without it `say:` is passed on, which
+        only the simulated network understands.
+        """
         self.malformed_count = 0  # frames skipped so far
         self._url = url.rstrip("/")
         self._credentials = (user, password)
         self._app = app
+        self._speech = speech
         self._threads = threading.local()
 
     def originate(
@@ -98,7 +114,7 @@ class Ari:
         Media that does not exist is taken and fails later. Raises ChannelGone.
         """
         path = f"/channels/{_checked(_ID, channel_id)}/play/{_checked(_ID, playback_id)}"
-        self._command("POST", path, json={"media": [_checked(_MEDIA, item) for item in media]})
+        self._command("POST", path, json={"media": [self._playable(_checked(_MEDIA, item)) for item in media]})
 
     def stop_playback(self, playback_id: str) -> bool:
         """Stop a playback; PLAYED follows. False when it has ended already."""
@@ -153,6 +169,11 @@ class Ari:
         except (OSError, WebSocketException) as error:
             raise EngineUnreachable(f"event socket: {type(error).__name__}: {error}") from error
         raise EngineUnreachable("the engine closed the event socket")
+
+    def _playable(self, media: str) -> str:
+        if self._speech is None or not media.startswith(_SAY):
+            return media
+        return self._speech(media.removeprefix(_SAY))
 
     def _socket(self) -> connect:
         # The password travels in a header: addresses end up in logs.

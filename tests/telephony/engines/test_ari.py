@@ -113,6 +113,43 @@ def test_speech_may_say_anything(engine: SimulatedEngine, ears: Ears) -> None:
     engine.ari.hang_up(channel_id)
 
 
+def test_speech_is_turned_into_what_the_engine_can_play(engine: SimulatedEngine, ears: Ears) -> None:
+    speaking = Ari(engine.url, "minivoice", "secret", speech=lambda text: f"sound:/speech/{len(text)}")
+    order(speaking, "told", "+15551230002")
+    ears.wait_for("told", Kind.ENTERED)
+    speaking.play("told", playback_id="p1", media=["say:Hello.", "sound:beep"])
+    played = ears.wait_for("told", Kind.PLAYED).raw["playback"]
+    assert (played["id"], played["media_uri"]) == ("p1", "sound:beep")
+    speaking.play("told", playback_id="p2", media=["say:Hello."])
+    assert ears.wait_for("told", Kind.PLAYED, count=2).raw["playback"]["media_uri"] == "sound:/speech/6"
+    speaking.hang_up("told")
+
+
+def test_refuses_media_that_asterisk_would_take_and_never_speak_of_again(nowhere: Ari) -> None:
+    for media in ("tts:hello", "http://127.0.0.1/a.wav", "sound:a,b", "say:"):
+        with pytest.raises(ValueError, match="not fit"):
+            nowhere.play("c1", playback_id="p1", media=[media])
+
+
+@pytest.mark.parametrize(
+    ("parts", "is_told"),
+    [
+        ({"soft": True, "cause": 32}, True),  # by us
+        ({}, True),  # by the far end
+        ({"cause": 17, "tech_cause": 486}, True),  # a refusal
+        ({"soft": True, "cause": 16}, False),  # the dialplan is over, whoever ended the call: also the timer
+    ],
+)
+def test_a_hangup_is_told_when_somebody_asked_for_it(parts: dict[str, object], is_told: bool) -> None:
+    event = {
+        "type": "ChannelHangupRequest",
+        "timestamp": "2026-03-01T01:02:03.456+0000",
+        "channel": {"id": "c1"},
+        **parts,
+    }
+    assert (ari_events.fact(event) is not None) is is_told
+
+
 def test_a_timestamp_is_the_engines_in_utc_milliseconds() -> None:
     event = {"type": "StasisStart", "timestamp": "2026-03-01T01:02:03.456+0200", "channel": {"id": "c1"}}
     fact = ari_events.fact(event)

@@ -88,6 +88,7 @@ def test_the_far_end_hangs_up(heard: Heard) -> None:
 def test_a_call_is_answered_entered_and_hung_up_by_us(heard: Heard) -> None:
     assert_in_order(heard["002"], Kind.ANSWERED, Kind.ENTERED, Kind.HANGUP_REQUESTED, Kind.ENDED)
     assert heard["002"][-1].cause == 16
+    assert kinds(heard["002"]).count(Kind.HANGUP_REQUESTED) == 1
 
 
 def test_a_ringing_call_is_cancelled(engine: Engine, ears: Ears) -> None:
