@@ -32,7 +32,7 @@ def is_ready(customer: Integrator) -> bool:
         return False
 
 
-@pytest.mark.parametrize("name", ["web", "dial", "webhooks", "switchboard", "simulator"])
+@pytest.mark.parametrize("name", ["web", "dial", "webhooks", "work", "beat", "switchboard", "simulator"])
 def test_loses_no_call(hire: Callable[..., Integrator], receiver: Receiver, platform: Platform, name: str) -> None:
     receiver.answers["/menu"] = DOCUMENT
     acme = hire(answer="/menu")
