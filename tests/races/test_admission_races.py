@@ -12,7 +12,8 @@ import pytest
 from django.db import connection, connections
 
 from applications.models import Customer
-from billing.models import Balance
+from billing import ledger
+from billing.models import Balance, Entry
 from calls import dialing, lifecycle
 from calls.models import Attempt, Call
 from minivoice import clock
@@ -179,3 +180,24 @@ def test_two_dialers_never_claim_one_attempt(pool: ThreadPoolExecutor, monkeypat
 
     assert dialed == 20
     assert len({asked["channel_id"] for asked in engine.originated}) == len(engine.originated) == 20
+
+
+def test_a_form_sent_twice_at_once_posts_once(pool: ThreadPoolExecutor) -> None:
+    rich = caller(funds="1")
+
+    def adjust(_: int) -> str:
+        try:
+            ledger.post(
+                customer_id=rich.customer.pk,
+                kind=Entry.Kind.ADJUSTMENT,
+                amount=Decimal(5),
+                key="console:one-form",
+                note="goodwill",
+                now=clock.now(),
+            )
+        except ledger.DuplicateEntry:
+            return "told"
+        return "posted"
+
+    assert all_at_once(pool, adjust, THREADS) == {"posted": 1, "told": THREADS - 1}
+    assert Balance.objects.get(customer=rich.customer).posted == 6
