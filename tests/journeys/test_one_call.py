@@ -11,7 +11,7 @@ from tests.journeys.stage import Integrator, until
 GREETING = {
     "actions": [
         {"say": {"text": "Hello"}},
-        {"type": "gather", "prompt": "Press two keys", "num_digits": 2, "timeout_seconds": 1},
+        {"type": "gather", "prompt": "Press two keys", "num_digits": 2, "timeout_seconds": 5},
         {"pause": {"seconds": 0.1}},
         {"hangup": {}},
     ]
