@@ -1,8 +1,12 @@
 """What tests of calls share: an engine that answers as told."""
 
+from datetime import datetime
+
 import pytest
 
+from minivoice import clock
 from telephony import link
+from tests import factories
 from tests.calls.steps import FakeEngine
 
 
@@ -17,3 +21,15 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
     fake = FakeEngine()
     monkeypatch.setattr(link, "adapter", lambda: fake)
     return fake
+
+
+@pytest.fixture
+def now() -> datetime:
+    """The moment the test begins."""
+    return clock.now()
+
+
+@pytest.fixture
+def second_trunk(world: None) -> None:
+    """A platform trunk to go to when the first refuses."""
+    factories.TrunkFactory(name="Second carrier", priority=20)

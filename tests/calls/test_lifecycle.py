@@ -12,9 +12,7 @@ from django.db import transaction
 from billing.models import Balance, Entry, Hold
 from calls import audit, dialing, lifecycle
 from calls.models import Attempt, Call, Flow, Party, Reason
-from minivoice import clock
 from telephony.engines.facts import Answer, Kind
-from tests import factories
 from tests.calls.steps import FakeEngine, answer, dial, end, latest, place, tell
 from tests.conftest import Actor
 from webhooks.models import WebhookEvent
@@ -30,11 +28,6 @@ def orders(*kinds: Kind) -> Iterator[tuple[Kind, ...]]:
     for order in sorted(set(permutations(kinds))):
         if A not in order or order.index(A) < order.index(E):
             yield order
-
-
-@pytest.fixture
-def now() -> datetime:
-    return clock.now()
 
 
 def outcome(call: Call) -> dict[str, Any]:
@@ -213,103 +206,6 @@ def test_a_cause_speaks_where_there_is_no_sip_code(
     end(call, at=now, cause=cause)
 
     assert (call.status, call.end_reason) == ("failed", reason)
-
-
-@pytest.fixture
-def second_trunk(world: None) -> None:
-    factories.TrunkFactory(name="Second carrier", priority=20)
-
-
-TRANSPORT_FAILED = 38  # Q.850: network out of order
-NEXT = [401, 403, 407, 408, 480, 488, 500, 502, 503, 504, None]
-NOT_NEXT = [404, 410, 484, 486, 487, 600, 603, 604, 607, 433, 501, 580]
-
-
-@pytest.mark.usefixtures("second_trunk")
-@pytest.mark.parametrize("sip_code", NEXT)
-def test_the_next_trunk_is_tried_where_nothing_rang(
-    acme: Actor, engine: FakeEngine, now: datetime, sip_code: int | None
-) -> None:
-    call = dial(acme)
-
-    end(call, at=now, sip_code=sip_code, cause=None if sip_code else TRANSPORT_FAILED)
-
-    assert call.status == "dialing"
-    assert list(call.attempts.order_by("number").values_list("state", "sip_code")) == [
-        ("ended", sip_code),
-        ("due", None),
-    ]
-    assert dialing.drain() == 1
-    assert len({asked["endpoint"] for asked in engine.originated}) == 2
-    assert len({asked["channel_id"] for asked in engine.originated}) == 2
-    call.refresh_from_db()
-    assert str(call.provider_call_id) == engine.originated[0]["channel_id"]
-
-
-@pytest.mark.usefixtures("second_trunk")
-@pytest.mark.parametrize("sip_code", NOT_NEXT)
-def test_the_next_trunk_is_not_tried_where_a_phone_may_have_rung(
-    acme: Actor, engine: FakeEngine, now: datetime, sip_code: int
-) -> None:
-    call = dial(acme)
-
-    end(call, at=now, sip_code=sip_code)
-
-    assert call.is_final
-    assert call.attempts.count() == 1
-
-
-@pytest.mark.usefixtures("second_trunk")
-@pytest.mark.parametrize("sip_code", NEXT)
-@pytest.mark.parametrize("kind", [Kind.RINGING, Kind.PROGRESS])
-def test_the_next_trunk_is_never_tried_after_a_ring(
-    acme: Actor, engine: FakeEngine, now: datetime, kind: Kind, sip_code: int | None
-) -> None:
-    call = dial(acme)
-    tell(call, kind, at=now)
-
-    end(call, at=now, sip_code=sip_code)
-
-    assert call.is_final
-    assert call.attempts.count() == 1
-
-
-@pytest.mark.usefixtures("second_trunk")
-def test_at_most_three_trunks_are_tried_one_after_the_other(acme: Actor, engine: FakeEngine, now: datetime) -> None:
-    for priority in (30, 40):
-        factories.TrunkFactory(priority=priority)
-    call = dial(acme)
-
-    for _ in range(3):
-        assert call.attempts.exclude(state="ended").count() == 1
-        end(call, at=now, sip_code=503)
-        dialing.drain()
-
-    assert (call.status, call.end_reason, call.sip_code) == ("failed", "trunk_failed", 503)
-    assert len(engine.originated) == 3
-
-
-@pytest.mark.usefixtures("second_trunk")
-def test_no_trunk_is_tried_after_the_setup_time(acme: Actor, engine: FakeEngine) -> None:
-    call = dial(acme)
-
-    end(call, at=clock.now() + lifecycle.SETUP_TIME, sip_code=503)
-
-    assert (call.end_reason, call.attempts.count()) == ("trunk_failed", 1)
-
-
-@pytest.mark.usefixtures("second_trunk")
-def test_a_first_trunks_late_word_does_not_end_the_second(acme: Actor, engine: FakeEngine, now: datetime) -> None:
-    call = dial(acme)
-    first = latest(call)
-    end(call, at=now, sip_code=503)
-    dialing.drain()
-
-    for kind in (R, A, E):
-        lifecycle.record(lifecycle.Fact(kind=kind, channel_id=str(first.channel_id), at=now), now=now)
-
-    call.refresh_from_db()
-    assert (call.status, latest(call).state) == ("dialing", "taken")
 
 
 def test_a_canceled_call_ends_canceled_whatever_the_engine_says(acme: Actor, engine: FakeEngine, now: datetime) -> None:

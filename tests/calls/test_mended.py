@@ -8,23 +8,13 @@ from django.db import OperationalError
 
 from calls import commands, dialing, lifecycle, sweeps
 from calls.models import Attempt, Call, Party, Reason
-from minivoice import clock, ids, nudge
+from minivoice import ids, nudge
 from telephony.engines.facts import Channel, Fact, Kind
 from tests import factories
 from tests.calls.steps import FakeEngine, answer, dial, end, latest, place, tell
 from tests.conftest import Actor
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def now() -> datetime:
-    return clock.now()
-
-
-@pytest.fixture
-def second_trunk(world: None) -> None:
-    factories.TrunkFactory(name="Second carrier", priority=20)
 
 
 @pytest.mark.parametrize("trunks", [1, 2])
