@@ -182,6 +182,8 @@ def _channel_ended(attempt_id: int, customer_id: int, fact: Fact, now: datetime)
         if call.is_final or attempt.state == Attempt.State.ENDED:
             return
         _dialing(call, attempt, now)
+        if fact.answered_at is not None:
+            _answered(call, attempt, fact, now)  # unless it was heard of in time, this is the first word of it
         _close(attempt, now, sip_code=fact.sip_code, cause=fact.cause)
         may_try = not (call.ringing_at or call.answered_at or call.intent) and reasons.proves_no_ring(fact)
         if may_try and _next_trunk(call, attempt, now):
@@ -221,8 +223,9 @@ def _answered(call: Call, attempt: Attempt, fact: Fact, now: datetime) -> None:
     _dialing(call, attempt, now)
     if not call.may_become(Status.IN_PROGRESS):
         return
-    call.answered_at, call.trunk_id, call.proven_at = fact.at, attempt.trunk_id, fact.at
-    _expect(call, fact.at + timedelta(seconds=call.timer_seconds) + _OVER_TIME)
+    answered_at = fact.answered_at or fact.at
+    call.answered_at, call.trunk_id, call.proven_at = answered_at, attempt.trunk_id, fact.at
+    _expect(call, answered_at + timedelta(seconds=call.timer_seconds) + _OVER_TIME)
     if call.intent:
         call.intent = Reason.HANGUP  # too late to cancel: an answered call is hung up
     _advance(call, Status.IN_PROGRESS)

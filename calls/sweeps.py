@@ -102,7 +102,8 @@ def _unheard(attempt: Attempt, channel: Channel, now: datetime) -> list[Fact]:
     """Return the facts that the list proves and the call does not know."""
     facts = []
     if channel.state == "Up" and attempt.call.answered_at is None:
-        facts.append(Fact(kind=Kind.ANSWERED, channel_id=channel.id, at=now))
+        answered_at = channel.answered_at
+        facts.append(Fact(kind=Kind.ANSWERED, channel_id=channel.id, at=answered_at or now, answered_at=answered_at))
     elif channel.state == "Ringing" and attempt.call.ringing_at is None:
         facts.append(Fact(kind=Kind.RINGING, channel_id=channel.id, at=now))
     elif attempt.state != Attempt.State.TAKEN:

@@ -85,7 +85,7 @@ class Asterisk:
             "asterisk.conf": self._folders(),
             "http.conf": f"[general]\nenabled = yes\nbindaddr = 127.0.0.1\nbindport = {self._http_port}\n",
             "ari.conf": (
-                f"[general]\nenabled = yes\n\n[{self._user}]\ntype = user\npassword = {self._password}\n"
+                f"[general]\nenabled = yes\nchannelvars = ANSWERED_AT\n\n[{self._user}]\ntype = user\npassword = {self._password}\n"
                 "password_format = plain\n"
             ),
             "rtp.conf": "[general]\nrtpstart = 8000\nrtpend = 11999\n",

@@ -38,6 +38,7 @@ def channel(row: Event) -> Channel:
             state=row["state"],
             created_at=_moment(row["creationtime"]),
             entered=row.get("dialplan", {}).get("app_name") == "Stasis",
+            answered_at=_answered_at(row),
         )
     except (KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError("a channel without its parts") from error
@@ -86,7 +87,16 @@ def _fact(event: Event, kind: Kind, *, channel_id: str | None = None, **parts: A
     channel_id = event["channel"]["id"] if channel_id is None else channel_id
     if not isinstance(channel_id, str):
         raise TypeError("a channel id that is not text")
-    return Fact(kind=kind, channel_id=channel_id, at=_moment(event["timestamp"]), raw=event, **parts)
+    answered_at = _answered_at(event.get("channel", {}))
+    return Fact(
+        kind=kind, channel_id=channel_id, at=_moment(event["timestamp"]), answered_at=answered_at, raw=event, **parts
+    )
+
+
+def _answered_at(row: Event) -> datetime | None:
+    """Return what our dialplan noted at the answer (`ANSWERED_AT`, shown by `channelvars` of `ari.conf`)."""
+    text = row.get("channelvars", {}).get("ANSWERED_AT")
+    return _moment(text) if text else None
 
 
 def _moment(text: str) -> datetime:

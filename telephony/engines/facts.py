@@ -55,6 +55,7 @@ class Fact:
     playback_id: str = ""
     cause: int | None = None  # Q.850
     sip_code: int | None = None
+    answered_at: datetime | None = None  # told with everything that happens later: the answer itself may go unheard
     raw: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)  # the event as received
 
 
@@ -66,3 +67,4 @@ class Channel:
     state: str  # Down, Ring, Ringing, Up and rarer ones
     created_at: datetime
     entered: bool  # ours to command
+    answered_at: datetime | None = None

@@ -92,6 +92,7 @@ class Channel:
         self.state = "Down"
         self.in_app = False  # entered our app: ours to command
         self.created_at = timing.now()
+        self.answered_at: datetime | None = None  # by its dialplan, which runs after the answer was told
         self.player = Player(timing=timing, tell=self._tell_playback)
         self._callee = callee
         self._record = record
@@ -200,6 +201,7 @@ class Channel:
         self._record.answered_at = self._timing.now()
         self._tell_dial("ANSWER")
         self._tell("ChannelStateChange")
+        self.answered_at = self._record.answered_at
         if self._callee.hangs_up_after_seconds is not None:
             self._later("far end", self._callee.hangs_up_after_seconds, self.far_end_hangs_up)
         with suppress(ValueError):  # to the dialplan a timer that is no number is none

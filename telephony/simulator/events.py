@@ -39,6 +39,7 @@ def channel(row: Channel) -> Event:
         },
         "creationtime": timestamp(row.created_at),
         "language": "en",
+        "channelvars": {"ANSWERED_AT": timestamp(row.answered_at) if row.answered_at else ""},
     }
 
 

@@ -86,9 +86,9 @@ def latest(call: Call) -> Attempt:
     return call.attempts.select_related("trunk").order_by("number").reverse()[0]
 
 
-def channel(call: Call, *, state: str, entered: bool = False) -> Channel:
+def channel(call: Call, *, state: str, entered: bool = False, answered_at: datetime | None = None) -> Channel:
     """Return the row that a channel list has for the call's latest attempt."""
-    return Channel(str(latest(call).channel_id), state, clock.now(), entered)
+    return Channel(str(latest(call).channel_id), state, clock.now(), entered, answered_at)
 
 
 def strange_channel() -> Channel:

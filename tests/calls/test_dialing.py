@@ -142,7 +142,8 @@ def test_an_engine_that_is_away_does_not_lose_the_wish_to_hang_up(
 
 def test_the_list_tells_what_went_unheard(acme: Actor, engine: FakeEngine) -> None:
     ringing, up = dial(acme), dial(acme)
-    engine.up = [channel(ringing, state="Ringing"), channel(up, state="Up", entered=True)]
+    answered_at = clock.now() - timedelta(seconds=7)
+    engine.up = [channel(ringing, state="Ringing"), channel(up, state="Up", entered=True, answered_at=answered_at)]
 
     facts = sweeps.reconcile(now=clock.now()).unheard
 
@@ -152,6 +153,7 @@ def test_the_list_tells_what_went_unheard(acme: Actor, engine: FakeEngine) -> No
         (Kind.ANSWERED, str(up.provider_call_id)),
         (Kind.ENTERED, str(up.provider_call_id)),
     }
+    assert [fact.at for fact in facts if fact.kind is Kind.ANSWERED] == [answered_at]
 
 
 def test_only_a_channel_missing_twice_ends_its_call(acme: Actor, engine: FakeEngine) -> None:

@@ -91,6 +91,19 @@ def test_a_call_is_answered_entered_and_hung_up_by_us(heard: Heard) -> None:
     assert kinds(heard["002"]).count(Kind.HANGUP_REQUESTED) == 1
 
 
+@pytest.mark.parametrize("end", ["183", "555", "901", "002"])
+def test_what_follows_an_answer_says_when_it_was(heard: Heard, end: str) -> None:
+    answered = first(heard[end], Kind.ANSWERED).at
+    told = {fact.answered_at for fact in heard[end] if fact.kind in {Kind.ENTERED, Kind.ENDED}}
+    assert len(told) == 1
+    assert all(moment is not None and abs((moment - answered).total_seconds()) < 0.1 for moment in told)
+
+
+@pytest.mark.parametrize("end", ["486", "404", "503", "603", "480"])
+def test_the_end_of_a_call_that_was_never_answered_says_so(heard: Heard, end: str) -> None:
+    assert heard[end][-1].answered_at is None
+
+
 def test_a_ringing_call_is_cancelled(engine: Engine, ears: Ears) -> None:
     channel_id = dial(engine.ari, "+15551230480")
     ears.wait_for(channel_id, Kind.RINGING)
@@ -180,9 +193,10 @@ def test_a_call_answered_while_nobody_listens_is_kept_and_delivered(engine: Engi
         entered = answered(engine.ari, before)
     waiting = dial(engine.ari, "+15551230002")
     until(lambda: state(engine.ari, waiting) == "Up")
-    assert [channel.entered for channel in engine.ari.channels() if channel.id == waiting] == [False]
+    [listed] = [channel for channel in engine.ari.channels() if channel.id == waiting]
+    assert listed.entered is False
     with Ears(engine.ari) as after:
-        after.wait_for(waiting, Kind.ENTERED)
+        assert after.wait_for(waiting, Kind.ENTERED).answered_at == listed.answered_at is not None
         assert Kind.ENTERED not in after.kinds(entered)  # nothing is replayed
         for kept in (entered, waiting):
             engine.ari.hang_up(kept)
