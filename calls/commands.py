@@ -14,7 +14,7 @@ from applications.keys import Caller
 from billing import ledger
 from calls import admission, dialing, rendering
 from calls.models import Attempt, Call, CallEvent, Party, Reason, Status
-from minivoice import errors, ids, money, nudge
+from minivoice import api, errors, ids, money, nudge
 from minivoice.crash import crashpoint
 from telephony import link
 from telephony.engines.facts import Answer
@@ -78,10 +78,8 @@ def await_engine(call: Call) -> Call:
 
 def find(application_id: int, public_id: str) -> Call:
     """Return an application's call. Raises Call.DoesNotExist for another's as for one that never was."""
-    if "\x00" in public_id:
-        raise Call.DoesNotExist  # the database would not even look for it
-    calls = Call.objects.select_related("application", "customer", "trunk")
-    return calls.get(application_id=application_id, public_id=public_id)
+    calls = Call.objects.filter(application_id=application_id).select_related("application", "customer", "trunk")
+    return api.find(calls, public_id=public_id)
 
 
 def hang_up(*, call: Call, now: datetime) -> Call:

@@ -6,7 +6,7 @@ import logging
 import re
 import secrets
 from collections.abc import Callable, Iterable
-from typing import IO, Any, NoReturn
+from typing import IO, Any, NoReturn, TypeVar
 
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import InterfaceError, OperationalError
@@ -23,6 +23,8 @@ from rest_framework.views import APIView
 from minivoice import errors, inputs, logs, strictjson
 
 logger = logging.getLogger(__name__)
+
+Row = TypeVar("Row", bound=Model)
 
 
 class StrictJsonParser(BaseParser):
@@ -73,6 +75,16 @@ def clean(form: serializers.Serializer[Any], data: Any) -> dict[str, Any]:
         param, message = inputs.first(error)
         raise errors.InvalidRequest(f"{param} {message}", param=param) from error
     return cleaned
+
+
+def find(rows: QuerySet[Row], **named: str) -> Row:
+    """Return the one of `rows` (scoped to the caller) that a path names, as in `find(calls, public_id=call_id)`.
+
+    Raises the model's DoesNotExist, which the view answers with its `not_found`: another's row and none are alike.
+    """
+    if any("\x00" in text for text in named.values()):
+        raise rows.model.DoesNotExist  # the database would not even look for it
+    return rows.get(**named)
 
 
 def page(request: Request, rows: QuerySet[Any], render: Callable[[Any], dict[str, Any]], default: int = 50) -> Response:
