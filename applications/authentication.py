@@ -8,7 +8,7 @@ from rest_framework.request import Request
 
 from applications import keys
 from applications.models import ApiKey, Customer
-from minivoice import errors
+from minivoice import clock, errors
 
 
 def caller(request: Request) -> keys.Caller:
@@ -28,6 +28,7 @@ class ApiKeyAuthentication(BaseAuthentication):
             raise errors.Unauthorized
         if found.customer.status == Customer.Status.SUSPENDED:
             raise errors.AccountSuspended
+        keys.note_use(found, now=clock.now())
         return None, found
 
 

@@ -1,5 +1,7 @@
 """Customers, their applications, and the keys applications sign in with."""
 
+from datetime import datetime
+
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
@@ -57,8 +59,11 @@ class Application(models.Model):
     name = models.CharField(max_length=100)
     answer_url = models.CharField("answer URL", max_length=2048, blank=True)
     answer_method = models.CharField(max_length=4, choices=Method.choices, default=Method.POST)
+    fallback_url = models.CharField("fallback URL", max_length=2048, blank=True, default="", db_default="")
     webhook_url = models.CharField("webhook URL", max_length=2048, blank=True)
     webhook_secret = SecretField(blank=True)
+    previous_webhook_secret = SecretField(blank=True, default="", db_default="", editable=False)
+    previous_secret_expires_at = models.DateTimeField(null=True, editable=False)
     webhook_events = ArrayField(models.CharField(max_length=32), default=list, blank=True)
     is_active = models.BooleanField(default=True)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -73,6 +78,11 @@ class Application(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    def previous_secret_at(self, now: datetime) -> str:
+        """Return the secret that still signs beside the present one at `now`, '' when none does."""
+        expires_at = self.previous_secret_expires_at
+        return self.previous_webhook_secret if expires_at is not None and now < expires_at else ""
+
 
 class ApiKey(models.Model):
     """A key of an application, kept as the SHA-256 of the text that was shown once."""
@@ -81,13 +91,18 @@ class ApiKey(models.Model):
         CALLS = "calls", "place and steer calls"
         MANAGE = "manage", "manage applications, keys, trunks and numbers"
 
+    NAME_CHARACTERS = 100
+
+    public_id = PublicIdField("key")
     application = models.ForeignKey(Application, on_delete=models.PROTECT, related_name="keys")
+    name = models.CharField(max_length=NAME_CHARACTERS, blank=True, default="", db_default="")
     prefix = models.CharField(max_length=16)
     last_four = models.CharField(max_length=4)
     digest = models.BinaryField(max_length=32, unique=True)
     scopes = ArrayField(models.CharField(max_length=16, choices=Scope.choices), default=list)
     issued_with = models.ForeignKey("self", on_delete=models.PROTECT, null=True, blank=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
+    last_used_at = models.DateTimeField(null=True, blank=True, help_text="to the minute")
     revoked_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:

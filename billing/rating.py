@@ -3,6 +3,7 @@
 d seconds of talk are billed as a + ceil(max(0, d - a) / b) * b for increments a/b, and nothing when d is 0.
 """
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 
@@ -57,3 +58,16 @@ def charge(price: Price, seconds: int) -> Charge:
     exact = price.connection_fee + price.per_minute * billed / _MINUTE
     rounded = exact.quantize(_SIX_PLACES, rounding=ROUND_HALF_UP)
     return Charge(seconds, billed, max(rounded, price.minimum_charge))
+
+
+def affordable_seconds(price: Price, *, amount: Decimal, most_seconds: int) -> int:
+    """Return the longest talk, at a billing boundary or at `most_seconds`, whose charge fits `amount`; 0 for none."""
+    if charge(price, most_seconds).amount <= amount:
+        return most_seconds
+    steps = range(-(-max(0, most_seconds - price.initial_increment) // price.subsequent_increment) + 1)
+
+    def boundary(step: int) -> int:
+        return price.initial_increment + step * price.subsequent_increment
+
+    fitting = bisect_right(steps, amount, key=lambda step: charge(price, boundary(step)).amount)
+    return min(boundary(fitting - 1), most_seconds) if fitting else 0

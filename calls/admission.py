@@ -15,13 +15,14 @@ from django.db import connection
 from applications.models import Customer
 from billing import ledger, rates, rating
 from minivoice import clock, errors, money
-from telephony import routing
+from telephony import link, routing
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
     """All that the checks look at."""
 
+    engine_is_up: bool
     customer: Customer
     caller_id: str
     caller_id_is_own: bool
@@ -45,6 +46,7 @@ def read(*, customer: Customer, caller_id: str, to: str, max_duration_seconds: i
     READ COMMITTED would show rows as they were before it was granted; the database's clock dates the call, for the
     door's `now` may lie before calls that were accepted while this one waited.
     """
+    engine_is_up = link.is_up(now=now)
     quote = rates.quote(customer_id=customer.pk, number=to, now=now)
     routes = routing.outbound_trunks(customer_id=customer.pk, number=to)
     funded, amount = _hold(quote, max_duration_seconds)
@@ -53,6 +55,7 @@ def read(*, customer: Customer, caller_id: str, to: str, max_duration_seconds: i
         cursor.execute(_FACTS, {"customer": customer.pk, "caller_id": caller_id})
         accepted_at, live_calls, calls_in_last_second, caller_id_is_own = cursor.fetchone()
     return Facts(
+        engine_is_up=engine_is_up,
         customer=customer,
         caller_id=caller_id,
         caller_id_is_own=caller_id_is_own or caller_id in customer.verified_caller_ids,
@@ -67,9 +70,21 @@ def read(*, customer: Customer, caller_id: str, to: str, max_duration_seconds: i
     )
 
 
+def verdicts(facts: Facts) -> list[tuple[str, errors.ApiError | None]]:
+    """Return each check's name and verdict, in their order: the first refusal is the one that a create answers."""
+    return [(check.__name__, check(facts)) for check in CHECKS]
+
+
 def refusal(facts: Facts) -> errors.ApiError | None:
     """Return the first check's refusal, or None when the call may be made."""
     return next((verdict for check in CHECKS if (verdict := check(facts))), None)
+
+
+def engine(facts: Facts) -> errors.ApiError | None:
+    """No call is accepted that nobody can dial."""
+    if facts.engine_is_up:
+        return None
+    return errors.Unavailable("the telephone engine is not reachable, try again shortly", retry_after_seconds=5)
 
 
 def caller_id(facts: Facts) -> errors.ApiError | None:
@@ -139,6 +154,7 @@ def calls_per_second(facts: Facts) -> errors.ApiError | None:
 
 
 CHECKS: Sequence[Check] = (
+    engine,
     caller_id,
     destination,
     rate,

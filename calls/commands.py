@@ -4,7 +4,7 @@ import threading
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 from django.conf import settings
@@ -12,11 +12,10 @@ from django.db import IntegrityError, InterfaceError, OperationalError, connecti
 
 from applications.keys import Caller
 from billing import ledger
-from calls import admission, dialing, rendering
+from calls import admission, dialing, idempotency, refusals, rendering
 from calls.models import Attempt, Call, CallEvent, Party, Reason, Status
 from minivoice import api, errors, ids, money, nudge
 from minivoice.crash import crashpoint
-from telephony import link
 from telephony.engines.facts import Answer
 from webhooks import outbox
 
@@ -36,22 +35,35 @@ class Order:
     max_duration_seconds: int
 
 
-def place(*, caller: Caller, order: Order, request_id: str, now: datetime) -> Call:
+class Placed(NamedTuple):
+    """What came of an order: its call, and whether an earlier request with the same key had placed it."""
+
+    call: Call
+    is_replay: bool = False
+
+
+def place(
+    *, caller: Caller, order: Order, request_id: str, now: datetime, key: idempotency.Key | None = None
+) -> Placed:
     """Admit a call and commit it with its hold, its first attempt and its `call.created`; return it, queued.
 
-    Raises the ApiError of the first check that refuses, having changed nothing, and Unavailable when the engine's
-    link is down.
+    With a `key` that placed a call within the last day, that call is returned and nothing happens. Raises the
+    ApiError of the first check that refuses, which is noted in the log of refusals, or of the key's misuse;
+    nothing else has changed then.
     """
-    if not link.is_up(now=now):
-        raise errors.Unavailable("the telephone engine is not reachable, try again shortly", retry_after_seconds=5)
     try:
-        call = _admit(caller, order, request_id, now)
-    except IntegrityError as error:
-        if "public_id" not in str(error) and "billing_hold_key" not in str(error):
-            raise
-        call = _admit(caller, order, request_id, now)  # two ids met in one microsecond: take others
+        placed = _admitted(caller, order, request_id, key, now)
+    except _Refused as refused:
+        refusals.note(customer_id=caller.customer.pk, number=order.to_number, refusal=refused.error, now=now)
+        raise refused.error from None
     crashpoint("call_committed")
-    return call
+    return placed
+
+
+def explain(*, caller: Caller, order: Order, now: datetime) -> admission.Facts:
+    """Return the facts by which this very order would be judged now, having changed nothing."""
+    with transaction.atomic():
+        return _read(caller, order, now)
 
 
 def await_engine(call: Call) -> Call:
@@ -92,19 +104,43 @@ def hang_up(*, call: Call, now: datetime) -> Call:
     return find(call.application_id, call.public_id)
 
 
-def _admit(caller: Caller, order: Order, request_id: str, now: datetime) -> Call:
+class _Refused(Exception):
+    """A check refuses the call: the transaction is rolled back, and the refusal noted after it."""
+
+    def __init__(self, error: errors.ApiError) -> None:
+        super().__init__(error.code)
+        self.error = error
+
+
+def _read(caller: Caller, order: Order, now: datetime) -> admission.Facts:
+    return admission.read(
+        customer=caller.customer,
+        caller_id=order.from_number,
+        to=order.to_number,
+        max_duration_seconds=order.max_duration_seconds,
+        now=now,
+    )
+
+
+def _admitted(caller: Caller, order: Order, request_id: str, key: idempotency.Key | None, now: datetime) -> Placed:
+    try:
+        return _admit(caller, order, request_id, key, now)
+    except IntegrityError as error:
+        if "public_id" not in str(error) and "billing_hold_key" not in str(error):
+            raise
+        return _admit(caller, order, request_id, key, now)  # two ids met in one microsecond: take others
+
+
+def _admit(caller: Caller, order: Order, request_id: str, key: idempotency.Key | None, now: datetime) -> Placed:
+    application_id = caller.application.pk
     with transaction.atomic():
-        facts = admission.read(
-            customer=caller.customer,
-            caller_id=order.from_number,
-            to=order.to_number,
-            max_duration_seconds=order.max_duration_seconds,
-            now=now,
-        )
+        if key and (placed := idempotency.find(application_id=application_id, key=key, now=now)):
+            return Placed(placed, is_replay=True)
+        facts = _read(caller, order, now)
         crashpoint("admission_read")
         refusal = admission.refusal(facts)
         if refusal is not None:
-            raise refusal
+            raise _Refused(refusal)
         call = _compose(caller, order, facts, request_id)
         held = ledger.hold(
             customer_id=call.customer_id,
@@ -114,13 +150,15 @@ def _admit(caller: Caller, order: Order, request_id: str, now: datetime) -> Call
             now=facts.accepted_at,
         )
         if not held:
-            raise errors.InsufficientBalance
+            raise _Refused(errors.InsufficientBalance())
         crashpoint("hold_taken")
         _insert(call, facts)
+        if key:
+            idempotency.keep(application_id=application_id, key=key, call=call)
         crashpoint("call_written")
         _publish_created(call, facts.accepted_at)
         crashpoint("admission_before_commit")
-    return call
+    return Placed(call)
 
 
 def _compose(caller: Caller, order: Order, facts: admission.Facts, request_id: str) -> Call:

@@ -27,7 +27,7 @@ class Claim(NamedTuple):
     channel_id: UUID
     call_id: int
     customer_id: int
-    gateway_name: str
+    endpoint: str
 
 
 def drain(*, due_before: datetime | None = None, seconds: float = 20.0) -> int:
@@ -79,7 +79,7 @@ def _dial(claim: Claim) -> None:
     call = Call.objects.get(pk=claim.call_id)
     answer = link.adapter().originate(
         channel_id=str(claim.channel_id),
-        endpoint=f"PJSIP/{call.to_number}@{claim.gateway_name}",
+        endpoint=f"PJSIP/{call.to_number}@{claim.endpoint}",
         caller_id=call.from_number,
         context=CONTEXT,
         variables={"TIMER_SECONDS": str(call.timer_seconds)},
@@ -114,5 +114,5 @@ WHERE attempt.id = (
     WHERE due.state = 'due' AND due.due_at <= %(due_before)s AND live.deadline_at > %(now)s AND live.intent = ''
     ORDER BY due.due_at LIMIT 1 FOR UPDATE OF due SKIP LOCKED
 ) AND call.id = attempt.call_id AND trunk.id = attempt.trunk_id
-RETURNING attempt.id, attempt.channel_id, call.id, call.customer_id, trunk.gateway_name
+RETURNING attempt.id, attempt.channel_id, call.id, call.customer_id, trunk.endpoint
 """

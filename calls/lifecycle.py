@@ -154,14 +154,14 @@ def end(call: Call, ending: Ending, *, now: datetime) -> None:
     else:
         ledger.release(key=call.public_id, now=now)
     call.ended_at, call.end_reason, call.hangup_by = ended_at, ending.reason, ending.by or ""
-    call.sip_code, call.deadline_at = ending.sip_code, None
+    call.sip_code, call.deadline_at, call.settled_at = ending.sip_code, None, now
     _advance(call, _final_status(answered, ending.reason))
     call.attempts.exclude(state=Attempt.State.ENDED).update(
         state=Attempt.State.ENDED, ended_at=now, sip_code=ending.sip_code
     )
     Flow.objects.filter(call=call).delete()
     timeline.add(call, f"call_{call.status}", at=now, **rendering.outcome(call), **_arithmetic(call))
-    _publish(call, f"call.{call.status}", rendering.outcome(call), now)
+    _publish(call, f"call.{call.status}", {**rendering.outcome(call)}, now)
     call.save()
     crashpoint("end_before_commit")
 

@@ -89,6 +89,9 @@ class Call(models.Model):
     answer_url = models.CharField(max_length=2048, blank=True)
     ring_seconds = models.PositiveSmallIntegerField(help_text="how long it may ring")
     max_duration_seconds = models.PositiveIntegerField()
+    parent = models.ForeignKey(
+        "self", on_delete=models.PROTECT, null=True, blank=True, related_name="legs", db_index=False
+    )
     provider_call_id = models.UUIDField(null=True, unique=True)
     trunk = models.ForeignKey(Trunk, on_delete=models.PROTECT, null=True)
     request_id = models.CharField(max_length=64, blank=True)
@@ -98,6 +101,7 @@ class Call(models.Model):
     ringing_at = models.DateTimeField(null=True)
     answered_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
+    settled_at = models.DateTimeField(null=True, help_text="when it was charged: what usage counts by")
     deadline_at = models.DateTimeField(null=True)
     proven_at = models.DateTimeField(null=True, help_text="last moment its channel was seen on the engine")
     intent = models.CharField(max_length=20, choices=Reason.choices, blank=True)
@@ -143,6 +147,9 @@ class Call(models.Model):
             models.Index(fields=["deadline_at"], name="call_deadline", condition=LIVE),
             models.Index(fields=["customer", "accepted_at"], name="call_accepted"),
             models.Index(fields=["application", "-id"], name="call_of_application"),
+            models.Index(fields=["application", "status", "-id"], name="call_of_status"),
+            models.Index(fields=["application", "settled_at"], name="call_settled"),
+            models.Index(fields=["parent"], name="call_legs", condition=Q(parent__isnull=False)),
             models.Index(fields=["to_number", "-id"], name="call_to"),
             models.Index(fields=["from_number", "-id"], name="call_from"),
         ]
@@ -182,6 +189,41 @@ class Call(models.Model):
         if self.answered_at is None:
             return 0
         return max(0, (ended_at - self.answered_at) // timedelta(milliseconds=1))
+
+
+class IdempotencyKey(models.Model):
+    """A create's `Idempotency-Key`, written with its call: for a day the same request is answered with that call."""
+
+    application = models.ForeignKey(Application, on_delete=models.CASCADE, db_index=False)
+    key = models.CharField(max_length=255)
+    body_digest = models.BinaryField(max_length=32, help_text="SHA-256 of the request's bytes")
+    call = models.OneToOneField(Call, on_delete=models.CASCADE)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["application", "key"], name="idempotency_key_once")]
+        indexes = [models.Index(fields=["created_at"], name="idempotency_key_age")]
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class Refusal(models.Model):
+    """Calls of one customer refused with one code in one minute: a line for support, however many there were."""
+
+    customer = models.ForeignKey(Customer, on_delete=models.CASCADE, db_index=False)
+    code = models.CharField(max_length=40)
+    minute = models.DateTimeField()
+    count = models.PositiveIntegerField(default=1)
+    last_number = models.CharField(max_length=16)
+    last_message = models.CharField(max_length=200)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["customer", "code", "minute"], name="refusal_line_once")]
+        indexes = [models.Index(fields=["customer", "-minute"], name="refusal_of_customer")]
+
+    def __str__(self) -> str:
+        return f"{self.code} at {self.minute:%Y-%m-%d %H:%M}"
 
 
 class Attempt(models.Model):

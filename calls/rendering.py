@@ -1,13 +1,48 @@
 """A call as JSON: what the API answers, and what webhooks and answer URLs are told."""
 
-from typing import Any
+from typing import Annotated, Any, Literal, TypedDict
 
-from calls.models import Call
-from minivoice import money
+from calls.models import Call, Party, Reason, Status
+from minivoice import money, schema
 from minivoice.clock import text
 
+_Parties = TypedDict("_Parties", {"from": schema.E164, "to": schema.E164})
 
-def call(row: Call) -> dict[str, Any]:
+
+class Outcome(TypedDict):
+    """How a call ended and what it cost; all null while it is live."""
+
+    duration_seconds: Annotated[int | None, "from answer to end"]
+    billable_seconds: Annotated[int | None, "`duration_seconds` rounded up to the rate's increments"]
+    cost_amount: schema.Amount | None
+    cost_currency: str | None
+    end_reason: Annotated[str | None, schema.Keywords({"enum": [*Reason.values, None]})]
+    hangup_by: Annotated[str | None, schema.Keywords({"enum": [*Party.values, None]})]
+    sip_code: Annotated[int | None, "the last answer of the far end's network"]
+
+
+class CallObject(_Parties, Outcome):
+    """A call as it is now."""
+
+    id: schema.Id
+    status: Annotated[str, schema.Keywords({"enum": Status.values})]
+    direction: Annotated[str, schema.Keywords({"enum": Call.Direction.values})]
+    application_id: schema.Id
+    customer_id: schema.Id
+    provider_call_id: Annotated[str | None, "the telephone engine's name of it; null while `queued`"]
+    answer_url: str | None
+    metadata: schema.Object
+    created_at: schema.Time
+    route_mode: Literal["webhook"]
+    routing_target: schema.Id
+    dialing_at: schema.Time | None
+    ringing_at: schema.Time | None
+    answered_at: schema.Time | None
+    ended_at: schema.Time | None
+    trunk_id: schema.Id | None
+
+
+def call(row: Call) -> CallObject:
     """Return the call object of the API."""
     return {
         "id": row.public_id,
@@ -55,7 +90,7 @@ def webhook(row: Call) -> dict[str, Any]:
     }
 
 
-def outcome(row: Call) -> dict[str, Any]:
+def outcome(row: Call) -> Outcome:
     """Return how a call ended and what it cost; all null while it is live."""
     return {
         "duration_seconds": row.duration_seconds,

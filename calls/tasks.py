@@ -2,8 +2,8 @@
 
 from celery import shared_task
 
-from calls import dialing
-from minivoice import nudge
+from calls import dialing, idempotency
+from minivoice import clock, nudge
 
 
 @shared_task(name="calls.dial")
@@ -11,3 +11,10 @@ def dial() -> None:
     """Dial whatever is due."""
     nudge.woken("calls.dial")
     dialing.drain()
+
+
+@shared_task(name="calls.tidy")
+def tidy() -> None:
+    """Forget idempotency keys that are older than a day."""
+    while idempotency.forget(now=clock.now()):
+        pass

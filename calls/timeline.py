@@ -3,11 +3,19 @@
 from collections.abc import Iterator
 from datetime import datetime
 from itertools import chain
-from typing import Any
+from typing import Any, TypedDict
 
 from calls.models import Call, CallEvent
-from minivoice import clock
+from minivoice import clock, schema
 from webhooks.models import DeliveryAttempt
+
+
+class TimelineEventObject(TypedDict):
+    """One thing that happened: `event` says what, `data` what a person would ask next."""
+
+    at: schema.Time
+    event: str
+    data: schema.Object
 
 
 def add(call: Call, kind: str, *, at: datetime, **data: Any) -> None:
@@ -15,7 +23,7 @@ def add(call: Call, kind: str, *, at: datetime, **data: Any) -> None:
     CallEvent.objects.create(call=call, kind=kind, at=at, data=data)
 
 
-def read(call: Call) -> list[dict[str, Any]]:
+def read(call: Call) -> list[TimelineEventObject]:
     """Return the whole timeline, webhook attempts included, oldest first."""
     lines = sorted(chain(_facts(call), _deliveries(call)), key=lambda line: line[0])
     return [{"at": clock.text(at), "event": kind, "data": data} for at, kind, data in lines]

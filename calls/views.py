@@ -1,5 +1,6 @@
 """Calls over HTTP. Doors only: read the input, one domain call, write the answer."""
 
+import re
 from typing import Any
 
 from rest_framework import serializers
@@ -8,9 +9,9 @@ from rest_framework.response import Response
 
 from applications.authentication import caller
 from applications.models import ApiKey
-from calls import commands, rendering, timeline
-from calls.models import Call
-from minivoice import api, clock, errors, inputs, logs
+from calls import commands, explanation, idempotency, listing, rendering, timeline, usage
+from calls.models import Call, Reason, Status
+from minivoice import api, clock, errors, inputs, logs, schema
 
 MAX_DURATION_SECONDS = 14_400
 
@@ -32,7 +33,44 @@ class CallForm(inputs.Form):
         return {"from": inputs.E164(), **super().get_fields()}
 
 
+class FilterForm(inputs.Form):
+    """The query of `GET /v1/calls`."""
+
+    status = inputs.Choice(Status.values, required=False)
+    direction = inputs.Choice(Call.Direction.values, required=False)
+    to = inputs.QueryNumber(required=False)
+    created_after = inputs.Moment(required=False)
+    created_before = inputs.Moment(required=False)
+    parent_call_id = inputs.Text(required=False, max_length=64)
+
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        return {"from": inputs.QueryNumber(required=False), **super().get_fields()}
+
+
+class UsageForm(inputs.Form):
+    """The query of `GET /v1/usage`."""
+
+    to = inputs.DayOrMoment(required=False)
+    group_by = inputs.Choice(usage.GROUPS, required=False)
+
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        return {"from": inputs.DayOrMoment(required=False), **super().get_fields()}
+
+
 CALL_FORM = CallForm()
+FILTER_FORM = FilterForm()
+USAGE_FORM = UsageForm()
+_KEY = re.compile(r"[\x20-\x7e]{1,255}")
+_REFUSALS = (
+    errors.RateNotFound,
+    errors.NoActiveTrunk,
+    errors.InsufficientBalance,
+    errors.SpendControlExceeded,
+    errors.DestinationBlocked,
+    errors.CallerIdNotAllowed,
+    errors.CpsLimitReached,
+    errors.ConcurrentCallLimitReached,
+)
 
 
 class Calls(api.View):
@@ -40,24 +78,51 @@ class Calls(api.View):
 
     scopes = {"POST": ApiKey.Scope.CALLS}
 
+    @schema.operation(
+        "create_call",
+        "Place a call",
+        body=CallForm,
+        answers={201: rendering.CallObject},
+        errors=[*_REFUSALS, errors.OriginateFailed, errors.IdempotencyInProgress, errors.IdempotencyKeyReused],
+        scope="calls",
+        is_idempotent=True,
+    )
     def post(self, request: Request) -> Response:
         now = clock.now()
-        form = api.clean(CALL_FORM, request.data)
-        metadata = {**form["metadata"], "record": True} if form["record"] else form["metadata"]
-        order = commands.Order(
-            from_number=form["from"],
-            to_number=form["to"],
-            metadata=metadata,
-            answer_url=form["answer_url"],
-            ring_seconds=form["timeout_seconds"],
-            max_duration_seconds=form["max_duration_seconds"],
+        order = _order(request)
+        placed = commands.place(
+            caller=caller(request), order=order, key=_key(request), request_id=logs.request_id.get(), now=now
         )
-        call = commands.place(caller=caller(request), order=order, request_id=logs.request_id.get(), now=now)
-        return Response(rendering.call(commands.await_engine(call)), status=201)
+        if placed.is_replay:
+            return _replay(placed.call)
+        return Response(rendering.call(commands.await_engine(placed.call)), status=201)
 
+    @schema.operation(
+        "list_calls",
+        "List the application's calls, newest first",
+        query=FilterForm,
+        answers={200: schema.page_of(rendering.CallObject)},
+    )
     def get(self, request: Request) -> Response:
-        calls = Call.objects.filter(application=caller(request).application)
+        wanted = api.clean(FILTER_FORM, request.query_params.dict())
+        calls = listing.calls(application=caller(request).application, wanted=wanted)
         return api.page(request, calls.select_related("application", "customer", "trunk"), rendering.call)
+
+
+class Explain(api.View):
+    """`POST /v1/calls/explain`: what would become of this very create, without making it."""
+
+    @schema.operation(
+        "explain_call",
+        "Explain what would become of a call, without placing it",
+        body=CallForm,
+        answers={200: explanation.ExplanationObject},
+    )
+    def post(self, request: Request) -> Response:
+        now = clock.now()
+        order = _order(request)
+        facts = commands.explain(caller=caller(request), order=order, now=now)
+        return Response(explanation.describe(facts, max_duration_seconds=order.max_duration_seconds))
 
 
 class OneCall(api.View):
@@ -65,6 +130,7 @@ class OneCall(api.View):
 
     not_found = errors.CallNotFound
 
+    @schema.operation("get_call", "Get a call", answers={200: rendering.CallObject})
     def get(self, request: Request, call_id: str) -> Response:
         return Response(rendering.call(commands.find(caller(request).application.pk, call_id)))
 
@@ -75,6 +141,13 @@ class Hangup(api.View):
     not_found = errors.CallNotFound
     scopes = {"POST": ApiKey.Scope.CALLS}
 
+    @schema.operation(
+        "hang_up_call",
+        "Hang up a call, or cancel one not yet answered",
+        description="A call that has ended stays as it is.",
+        answers={200: rendering.CallObject},
+        scope="calls",
+    )
     def post(self, request: Request, call_id: str) -> Response:
         call = commands.find(caller(request).application.pk, call_id)
         return Response(rendering.call(commands.hang_up(call=call, now=clock.now())))
@@ -85,6 +158,64 @@ class Timeline(api.View):
 
     not_found = errors.CallNotFound
 
+    @schema.operation(
+        "list_call_events",
+        "List what happened to a call, oldest first",
+        answers={200: schema.whole_list_of(timeline.TimelineEventObject)},
+    )
     def get(self, request: Request, call_id: str) -> Response:
         lines = timeline.read(commands.find(caller(request).application.pk, call_id))
         return Response({"data": lines, "count": len(lines), "next_cursor": None})
+
+
+class UsageView(api.View):
+    """`GET /v1/usage`: what the application's calls came to in a period."""
+
+    @schema.operation(
+        "get_usage",
+        "Sum up a period's calls",
+        description="Calls settled in `[from, to)`, whatever became of them; the UTC month of now unless told "
+        "otherwise. `group_by` adds `data`.",
+        answers={200: usage.UsageObject},
+        query=UsageForm,
+    )
+    def get(self, request: Request) -> Response:
+        start, end = usage.month_of(clock.now())
+        wanted = api.clean(USAGE_FORM, request.query_params.dict())
+        start, end, group_by = wanted.get("from", start), wanted.get("to", end), wanted.get("group_by", "")
+        if start >= end:
+            raise errors.InvalidRequest("from must be before to", param="from")
+        application = caller(request).application
+        return Response(usage.report(application=application, start=start, end=end, group_by=group_by))
+
+
+def _order(request: Request) -> commands.Order:
+    form = api.clean(CALL_FORM, request.data)
+    return commands.Order(
+        from_number=form["from"],
+        to_number=form["to"],
+        metadata={**form["metadata"], "record": True} if form["record"] else form["metadata"],
+        answer_url=form["answer_url"],
+        ring_seconds=form["timeout_seconds"],
+        max_duration_seconds=form["max_duration_seconds"],
+    )
+
+
+def _key(request: Request) -> idempotency.Key | None:
+    text = request.headers.get("Idempotency-Key")
+    if text is None:
+        return None
+    if not _KEY.fullmatch(text):
+        raise errors.InvalidRequest(
+            "Idempotency-Key must be 1 to 255 printable ASCII characters", param="Idempotency-Key"
+        )
+    return idempotency.Key(text, api.body_digest(request))
+
+
+def _replay(call: Call) -> Response:
+    """Answer as the first request was, from the call as it now is."""
+    headers = {"Idempotent-Replayed": "true"}
+    if call.end_reason == Reason.ORIGINATE_FAILED:
+        error = errors.OriginateFailed(extra={"call_id": call.public_id})
+        return Response(api.envelope(error), status=error.status_code, headers=headers)
+    return Response(rendering.call(call), status=201, headers=headers)

@@ -50,6 +50,19 @@ def is_public(address: str) -> bool:
     return not any(parsed in network for network in _NOT_PUBLIC_4)
 
 
+def plain(address: str) -> str:
+    """Return the usual spelling of an IP address, an IPv4 address inside an IPv6 one as itself.
+
+    Raises ValueError for what is no IP address, or is one only within a zone.
+    """
+    parsed = ip_address(address)
+    if isinstance(parsed, IPv6Address):
+        if parsed.scope_id:
+            raise ValueError("an address within a zone")
+        parsed = _embedded(parsed) or parsed
+    return str(parsed)
+
+
 def is_allowed_inside(host: str, port: int) -> bool:
     """Tell whether `OUTBOUND_ALLOWED` lists this host and port: the inside that customers' URLs may reach."""
     return f"{host}:{port}" in settings.OUTBOUND_ALLOWED or f"[{host}]:{port}" in settings.OUTBOUND_ALLOWED

@@ -2,10 +2,11 @@
 
 import base64
 import binascii
+import hashlib
 import logging
 import re
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import IO, Any, NoReturn, TypeVar
 
 from django.core.exceptions import ObjectDoesNotExist
@@ -39,6 +40,7 @@ class StrictJsonParser(BaseParser):
         body = stream.read(strictjson.MAX_BYTES + 1)
         if len(body) > strictjson.MAX_BYTES:
             raise errors.PayloadTooLarge
+        (parser_context or {})["body_digest"] = hashlib.sha256(body).digest()
         try:
             return strictjson.parse(body)
         except strictjson.Invalid as error:
@@ -80,14 +82,20 @@ def clean(form: serializers.Serializer[Any], data: Any) -> dict[str, Any]:
 def find(rows: QuerySet[Row], **named: str) -> Row:
     """Return the one of `rows` (scoped to the caller) that a path names, as in `find(calls, public_id=call_id)`.
 
-    Raises the model's DoesNotExist, which the view answers with its `not_found`: another's row and none are alike.
+    Raises ObjectDoesNotExist, which the view answers with its `not_found`: another's row and none are alike.
     """
     if any("\x00" in text for text in named.values()):
-        raise rows.model.DoesNotExist  # the database would not even look for it
+        raise ObjectDoesNotExist  # the database would not even look for it
     return rows.get(**named)
 
 
-def page(request: Request, rows: QuerySet[Any], render: Callable[[Any], dict[str, Any]], default: int = 50) -> Response:
+def body_digest(request: Request) -> bytes:
+    """Return the SHA-256 of the request's body, once `request.data` has been read."""
+    digest: bytes = request.parser_context["body_digest"]
+    return digest
+
+
+def page(request: Request, rows: QuerySet[Any], render: Callable[[Any], Mapping[str, Any]], default: int = 50) -> Response:
     """Answer one page of `rows`, newest first, by keyset: every page costs the same.
 
     The cursor is the key of the last row seen. It needs no signature, for `rows` is already scoped to the caller.

@@ -1,6 +1,7 @@
 """The one clock. Doors read it once and pass the time on; nothing below them asks what time it is."""
 
 from datetime import UTC, datetime
+from typing import overload
 
 
 def now() -> datetime:
@@ -8,6 +9,10 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+@overload
+def text(moment: datetime) -> str: ...
+@overload
+def text(moment: datetime | None) -> str | None: ...
 def text(moment: datetime | None) -> str | None:
     """Return `moment` as the API writes it: RFC 3339, UTC, milliseconds, `Z`; None stays None."""
     if moment is None:

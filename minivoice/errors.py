@@ -94,6 +94,14 @@ class CallNotFound(ApiError):
     code, status_code, message = "call_not_found", 404, "call not found"
 
 
+class DidNotFound(NotFound):
+    message = "DID not found"
+
+
+class TrunkNotFound(NotFound):
+    message = "trunk not found"
+
+
 class MethodNotAllowed(ApiError):
     code, status_code, message = "method_not_allowed", 405, "this method is not allowed here"
 
@@ -104,6 +112,34 @@ class PayloadTooLarge(ApiError):
 
 class UnsupportedMediaType(ApiError):
     code, status_code, message = "unsupported_media_type", 415, "send application/json in UTF-8"
+
+
+class GatewayNameExists(ApiError):
+    code, status_code, message = "gateway_name_exists", 409, "another of your trunks has this gateway_name"
+
+
+class InboundIpExists(ApiError):
+    code, status_code, message = "inbound_ip_exists", 409, "another of your trunks has this inbound_ip"
+
+
+class CallAlreadyEnded(ApiError):
+    code, status_code, message = "call_already_ended", 409, "the call has ended"
+
+
+class IdempotencyInProgress(ApiError):
+    code, status_code, message = (
+        "idempotency_in_progress",
+        409,
+        "a request with this Idempotency-Key is being carried out, try again shortly",
+    )
+
+
+class IdempotencyKeyReused(ApiError):
+    code, status_code, message = (
+        "idempotency_key_reused",
+        422,
+        "this Idempotency-Key came with another body before",
+    )
 
 
 class CpsLimitReached(ApiError):

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import phonenumbers
@@ -11,6 +12,7 @@ from rest_framework import serializers
 from minivoice import addresses
 
 _E164 = re.compile(r"\A\+[1-9][0-9]{6,14}\Z")
+_DAY = re.compile(r"\A[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
 
 METADATA_KEYS = 50
 METADATA_NAME_CHARACTERS = 128
@@ -21,13 +23,21 @@ METADATA_BYTES = 16 * 1024
 class Form(serializers.Serializer[Any]):
     """A request body. One shared instance serves every request: `api.clean(FORM, request.data)`.
 
-    Unknown fields are ignored (part of the contract), `null` stands for "not given".
+    Unknown fields are ignored (part of the contract), `null` stands for "not given". In a form of changes
+    (`partial=True`) only what is given is read, and `null` empties a field whose default is to be empty.
     """
 
     def run_validation(self, data: Any = None) -> Any:
-        if isinstance(data, Mapping):
-            data = {name: value for name, value in data.items() if value is not None}
-        return super().run_validation(data)
+        if not isinstance(data, Mapping):
+            return super().run_validation(data)
+        cleaned = super().run_validation({name: value for name, value in data.items() if value is not None})
+        if self.partial:
+            cleaned |= {
+                name: field.default
+                for name, field in self.fields.items()
+                if name in data and data[name] is None and field.default in ("", None)
+            }
+        return cleaned
 
 
 class Text(serializers.CharField):
@@ -48,6 +58,20 @@ class Text(serializers.CharField):
         if not isinstance(data, str):
             self.fail("invalid")
         return data
+
+
+class Matching(Text):
+    """A string that is of one pattern as a whole; `says` what it must be."""
+
+    def __init__(self, pattern: str, *, says: str, **options: Any) -> None:
+        super().__init__(**options)
+        self.pattern, self.says = pattern, says
+
+    def to_internal_value(self, data: Any) -> str:
+        text = super().to_internal_value(data)
+        if text and not re.fullmatch(self.pattern, text):
+            raise serializers.ValidationError(self.says)
+        return text
 
 
 class Whole(serializers.IntegerField):
@@ -97,6 +121,27 @@ class Choice(serializers.Field[str, Any, str, Any]):
         return data
 
 
+class Choices(serializers.ListField):
+    """A list of a few strings, each kept once."""
+
+    child: Choice
+    default_error_messages = {
+        "required": "is required",
+        "not_a_list": "must be a list",
+        "invalid": "may contain {choices}",
+    }
+
+    def __init__(self, choices: Iterable[str], **options: Any) -> None:
+        super().__init__(child=Choice(choices), **options)
+
+    def to_internal_value(self, data: Any) -> list[str]:
+        if not isinstance(data, list):
+            self.fail("not_a_list")
+        if not all(isinstance(item, str) and item in self.child.choices for item in data):
+            self.fail("invalid", choices=", ".join(self.child.choices))
+        return list(dict.fromkeys(data))
+
+
 class Flag(serializers.Field[bool, Any, bool, Any]):
     """true or false."""
 
@@ -123,6 +168,43 @@ class E164(serializers.Field[str, Any, str, Any]):
         if not isinstance(data, str) or not is_e164(data):
             self.fail("invalid")
         return data
+
+
+class QueryNumber(E164):
+    """A number in a query string, where a `+` that was not encoded arrives as a blank."""
+
+    def to_internal_value(self, data: Any) -> str:
+        return super().to_internal_value("+" + data[1:] if str(data).startswith(" ") else data)
+
+
+class Moment(serializers.Field[datetime, Any, datetime, Any]):
+    """A moment as RFC 3339 writes it, with its zone."""
+
+    default_error_messages = {
+        "required": "is required",
+        "invalid": "must be a time with its zone, such as 2026-05-29T12:00:00Z",
+    }
+
+    def to_internal_value(self, data: Any) -> datetime:
+        # In a query string the `+` of a zone that was not encoded arrives as a blank.
+        text = re.sub(r" (?=[0-9]{2}:?[0-9]{2}\Z)", "+", data) if isinstance(data, str) else ""
+        try:
+            moment = datetime.fromisoformat(text) if text.isascii() else None
+        except ValueError:
+            moment = None
+        if moment is None or moment.tzinfo is None or not 1970 <= moment.year <= 9000:
+            self.fail("invalid")
+        return moment.astimezone(UTC)
+
+
+class DayOrMoment(Moment):
+    """A moment, or a day, which stands for its midnight UTC."""
+
+    default_error_messages = {"invalid": "must be a day such as 2026-05-29, or a time such as 2026-05-29T12:00:00Z"}
+
+    def to_internal_value(self, data: Any) -> datetime:
+        is_day = isinstance(data, str) and _DAY.match(data)
+        return super().to_internal_value(f"{data}T00:00:00Z" if is_day else data)
 
 
 class Url(Text):

@@ -48,6 +48,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django.contrib.postgres",
     "rest_framework",
+    "drf_spectacular_sidecar",  # Swagger UI's files, for /docs
     "applications",
     "webhooks",
     "billing",
@@ -80,6 +81,7 @@ TEMPLATES = [
     }
 ]
 STATIC_URL = "/static/"
+STATICFILES_DIRS = [BASE_DIR / "minivoice" / "static"]
 STATIC_ROOT = None if EMBEDDED else BASE_DIR / "staticfiles"
 WHITENOISE_USE_FINDERS = EMBEDDED
 WHITENOISE_AUTOREFRESH = False
@@ -130,6 +132,7 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE = {
     "sweep webhooks": {"task": "webhooks.deliver", "schedule": 5.0, "options": {"expires": 5}},
+    "tidy calls": {"task": "calls.tidy", "schedule": 3600.0, "options": {"expires": 3600}},
 }
 
 LOGGING = {

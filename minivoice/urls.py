@@ -4,18 +4,37 @@ from django.contrib import admin
 from django.urls import path
 from django.views.generic import RedirectView
 
-from applications.views import Applications
-from billing.views import BalanceView
-from calls.views import Calls, Hangup, OneCall, Timeline
+from applications.views import Applications, Keys, OneApplication, OneKey, WebhookSecret
+from billing.views import BalanceView, Ledger, RateLookup
+from calls.views import Calls, Explain, Hangup, OneCall, Timeline, UsageView
 from minivoice import health
+from telephony.views import NumberByE164, Numbers, OneNumber, OneTrunk, Trunks
+from webhooks.views import TestEvent
+from minivoice.openapi.views import browse, openapi
 
 urlpatterns = [
     path("v1/applications", Applications.as_view()),
+    path("v1/applications/<str:application_id>", OneApplication.as_view()),
+    path("v1/applications/<str:application_id>/keys", Keys.as_view()),
+    path("v1/applications/<str:application_id>/keys/<str:key_id>", OneKey.as_view()),
+    path("v1/applications/<str:application_id>/webhook-secret", WebhookSecret.as_view()),
+    path("v1/applications/<str:application_id>/test-event", TestEvent.as_view()),
     path("v1/balance", BalanceView.as_view()),
     path("v1/calls", Calls.as_view()),
+    path("v1/calls/explain", Explain.as_view()),
     path("v1/calls/<str:call_id>", OneCall.as_view()),
     path("v1/calls/<str:call_id>/hangup", Hangup.as_view()),
     path("v1/calls/<str:call_id>/events", Timeline.as_view()),
+    path("v1/openapi.json", openapi),
+    path("docs", browse),
+    path("v1/dids", Numbers.as_view()),
+    path("v1/dids/<str:did_id>", OneNumber.as_view()),
+    path("v1/dids/by-number/<str:number_e164>", NumberByE164.as_view()),
+    path("v1/ledger", Ledger.as_view()),
+    path("v1/rates/lookup", RateLookup.as_view()),
+    path("v1/trunks", Trunks.as_view()),
+    path("v1/trunks/<str:trunk_id>", OneTrunk.as_view()),
+    path("v1/usage", UsageView.as_view()),
     path("healthz", health.healthz),
     path("readyz", health.readyz),
     path("admin", RedirectView.as_view(url="/admin/")),

@@ -1,18 +1,32 @@
 """Console: the engine, trunks and numbers."""
 
+import re
 from typing import Any
 
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.db.models import Model
+from django.http import HttpRequest, HttpResponse
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from minivoice import console, inputs
+from applications.models import Customer
+from minivoice import clock, console, errors, inputs
+from telephony import numbers, sip, trunks
 from telephony.models import Engine, Number, Trunk
 
 
+class ApprovalForm(console.ReasonForm):
+    """Why calls may come from the address that was shown."""
+
+    inbound_ip = forms.GenericIPAddressField(
+        widget=forms.HiddenInput, error_messages={"required": "the trunk has no inbound IP"}
+    )
+
+
 class TrunkForm(console.SecretsForm):
-    """A trunk; its prefixes are digits."""
+    """A trunk; its prefixes are digits, and nothing in it can break out of what is written to the engine."""
 
     secrets = ["password"]
 
@@ -29,27 +43,101 @@ class TrunkForm(console.SecretsForm):
             raise ValidationError("prefixes are digits, without the +")
         return prefixes
 
+    def clean_proxy(self) -> str:
+        """Refuse what is no host or host:port; staff may name any."""
+        proxy: str = self.cleaned_data["proxy"]
+        try:
+            sip.place(proxy)
+        except ValueError as error:
+            raise ValidationError("must be host or host:port") from error
+        return proxy
+
+    def clean(self) -> dict[str, Any]:
+        """Refuse texts that SIP could misread and what the customer has already; a new inbound address waits."""
+        cleaned = super().clean()
+        for name, pattern in sip.PATTERNS.items():
+            if cleaned.get(name) and not re.fullmatch(pattern, cleaned[name]):
+                self.add_error(name, "has characters that are not allowed here")
+        customer = cleaned.get("customer") or self.instance.customer
+        others = Trunk.objects.filter(customer=customer, deleted_at=None).exclude(pk=self.instance.pk)
+        for name in ("gateway_name", "inbound_ip"):
+            if cleaned.get(name) and others.filter(**{name: cleaned[name]}).exists():
+                self.add_error(name, "another trunk of the same customer has it")
+        if "inbound_ip" in self.changed_data:
+            self.instance.inbound_ip_approved_at = None
+        return cleaned
+
 
 @admin.register(Trunk)
 class TrunkAdmin(console.Admin):
     """Ways out to carriers: deactivated rather than deleted."""
 
     form = TrunkForm
-    list_display = ["name", "customer", "direction", "gateway_name", "proxy", "priority", "is_active"]
-    list_filter = ["is_active", "direction"]
+    list_display = ["name", "customer", "direction", "endpoint", "proxy", "priority", "is_active"]
+    list_filter = ["is_active", "direction", ("inbound_ip_approved_at", admin.EmptyFieldListFilter)]
     list_select_related = ["customer"]
     search_fields = ["name", "=public_id", "gateway_name", "proxy"]
     search_help_text = "Name, trunk id, gateway or proxy"
     ordering = ["priority", "id"]
     autocomplete_fields = ["customer"]
-    readonly_fields = ["public_id", "created_at", "updated_at"]
+    readonly_fields = ["public_id", "endpoint", "inbound_ip_approved_at", "deleted_at", "created_at", "updated_at"]
     fixed_fields = ["customer"]
     secret_fields = ["password"]
+    actions_detail = ["approve_inbound_ip"]
     fieldsets = [
-        (None, {"fields": ["customer", "name", "is_active", "public_id", "created_at", "updated_at"]}),
-        ("Carrier", {"fields": ["direction", "gateway_name", "proxy", "username", "password"]}),
+        (None, {"fields": ["customer", "name", "is_active", "public_id", "created_at", "updated_at", "deleted_at"]}),
+        (
+            "Carrier",
+            {
+                "fields": [
+                    "direction",
+                    "gateway_name",
+                    "endpoint",
+                    "proxy",
+                    "username",
+                    "password",
+                    "realm",
+                    "from_domain",
+                ]
+            },
+        ),
+        ("Calls in", {"fields": ["inbound_ip", "inbound_ip_approved_at"]}),
         ("Routing", {"fields": ["priority", "allowed_prefixes"]}),
     ]
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """What its customer has deleted stays as it was."""
+        return not getattr(obj, "deleted_at", None) and super().has_change_permission(request, obj)
+
+    @console.action(
+        description="Approve inbound IP",
+        url_path="approve-inbound-ip",
+        permission="telephony.change_trunk",
+        icon="verified_user",
+    )
+    def approve_inbound_ip(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Ask why; then let calls in from the address that was shown, unless another trunk has it."""
+        trunk = self.find(request, object_id)
+        form = ApprovalForm(console.answers(request), initial={"inbound_ip": trunk.inbound_ip})
+        if form.is_valid() and self._approved(request, trunk, form):
+            return self.back_to(trunk)
+        facts = {"Trunk": trunk, "Customer": trunk.customer or "the platform", "Inbound IP": trunk.inbound_ip or "none"}
+        return self.ask(request, trunk, form=form, title="Approve inbound IP", button="Approve", facts=facts)
+
+    def _approved(self, request: HttpRequest, trunk: Trunk, form: ApprovalForm) -> bool:
+        data = form.cleaned_data
+        said = f"inbound IP {data['inbound_ip']} approved, reason: {data['reason']}"
+        try:
+            with transaction.atomic():
+                is_approved = trunks.approve_inbound_ip(trunk=trunk, inbound_ip=data["inbound_ip"], now=clock.now())
+                if is_approved:
+                    self.log_change(request, trunk, said)
+        except errors.InboundIpExists as error:
+            form.add_error(None, error.message)
+            return False
+        if not is_approved:
+            form.add_error(None, "the trunk has no such inbound IP any more; open this page again")
+        return is_approved
 
 
 class NumberForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -67,13 +155,24 @@ class NumberForm(forms.ModelForm):  # type: ignore[type-arg]
         return number
 
     def clean(self) -> dict[str, Any]:
-        """Refuse a stranger's application."""
+        """Refuse a stranger's application, and a target that the customer could not choose itself."""
         cleaned = super().clean() or self.cleaned_data
         application = cleaned.get("application")
         customer = cleaned.get("customer") or (self.instance.customer if self.instance.pk else None)
         if application and customer and application.customer_id != customer.pk:
             self.add_error("application", "belongs to another customer")
+        if cleaned.get("route_mode") != Number.RouteMode.SIP:
+            cleaned["routing_target"] = ""
+        elif customer:
+            self._check_target(cleaned, customer)
         return cleaned
+
+    def _check_target(self, cleaned: dict[str, Any], customer: Customer) -> None:
+        number = cleaned.get("number_e164") or self.instance.number_e164
+        try:
+            numbers.check_target(cleaned.get("routing_target", ""), number=number, customer_id=customer.pk)
+        except ValueError as error:
+            self.add_error("routing_target", str(error))
 
 
 @admin.register(Number)
@@ -81,8 +180,8 @@ class NumberAdmin(console.Admin):
     """Customers' numbers: deactivated rather than deleted."""
 
     form = NumberForm
-    list_display = ["number_e164", "customer", "application", "provider", "is_active"]
-    list_filter = ["is_active"]
+    list_display = ["number_e164", "customer", "application", "route_mode", "provider", "is_active"]
+    list_filter = ["is_active", "route_mode"]
     list_select_related = ["customer", "application"]
     search_fields = ["number_e164", "=public_id", "customer__name"]
     search_help_text = "Number, its id or customer"
@@ -91,7 +190,7 @@ class NumberAdmin(console.Admin):
     readonly_fields = ["public_id", "created_at", "updated_at"]
     fixed_fields = ["customer", "number_e164"]
     fields = [
-        *("number_e164", "customer", "application", "provider", "is_active"),
+        *("number_e164", "customer", "application", "route_mode", "routing_target", "provider", "is_active"),
         *("public_id", "created_at", "updated_at"),
     ]
 

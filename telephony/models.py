@@ -34,10 +34,33 @@ class Trunk(models.Model):
     )
     name = models.CharField(max_length=100)
     direction = models.CharField(max_length=8, choices=Direction.choices, default=Direction.OUTBOUND)
-    gateway_name = models.SlugField(max_length=64, help_text="the endpoint's name on the engine")
+    gateway_name = models.SlugField(max_length=64, help_text="its name among the customer's trunks")
+    endpoint = models.GeneratedField(
+        expression=models.Case(
+            models.When(customer=None, then="gateway_name"),
+            default="public_id",
+            output_field=models.CharField(max_length=64),
+        ),
+        output_field=models.CharField(max_length=64),
+        db_persist=True,
+        unique=True,
+        help_text="its name on the engine, which all customers share",
+    )
     proxy = models.CharField(max_length=255, help_text="host or host:port of the carrier")
     username = models.CharField(max_length=100, blank=True)
     password = SecretField(blank=True)
+    realm = models.CharField(
+        max_length=255, blank=True, default="", db_default="", help_text="of the digest; empty: any the carrier names"
+    )
+    from_domain = models.CharField(
+        max_length=255, blank=True, default="", db_default="", help_text="host that From names; empty: our own"
+    )
+    inbound_ip = models.GenericIPAddressField(
+        "inbound IP", null=True, blank=True, help_text="address its calls to us come from"
+    )
+    inbound_ip_approved_at = models.DateTimeField(
+        "inbound IP approved at", null=True, editable=False, help_text="empty: calls from there are refused"
+    )
     priority = models.PositiveSmallIntegerField(default=10, help_text="lower is tried first")
     allowed_prefixes = ArrayField(
         models.CharField(max_length=15), default=list, blank=True, help_text="digits; empty: every number"
@@ -45,11 +68,33 @@ class Trunk(models.Model):
     is_active = models.BooleanField(default=True)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
+    deleted_at = models.DateTimeField(null=True, editable=False, help_text="kept for the history of its calls")
 
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["customer", "gateway_name"], name="trunk_gateway_name_once", nulls_distinct=False
+                fields=["customer", "gateway_name"],
+                name="trunk_gateway_name_once",
+                nulls_distinct=False,
+                condition=models.Q(deleted_at=None),
+            ),
+            models.UniqueConstraint(
+                fields=["customer", "inbound_ip"],
+                name="trunk_inbound_ip_once",
+                nulls_distinct=False,
+                condition=models.Q(deleted_at=None, inbound_ip__isnull=False),
+            ),
+            models.UniqueConstraint(
+                fields=["inbound_ip"],
+                name="trunk_inbound_ip_approved_once",
+                condition=models.Q(inbound_ip_approved_at__isnull=False),
+            ),
+            models.CheckConstraint(
+                condition=models.Q(inbound_ip_approved_at=None) | models.Q(inbound_ip__isnull=False, deleted_at=None),
+                name="trunk_approved_has_inbound_ip",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(deleted_at=None) | models.Q(is_active=False), name="trunk_deleted_is_inactive"
             ),
             models.CheckConstraint(
                 condition=models.Q(direction__in=["outbound", "inbound", "both"]),
@@ -62,13 +107,27 @@ class Trunk(models.Model):
 
 
 class Number(models.Model):
-    """A telephone number (DID) of a customer: a caller id it owns, and later what rings here."""
+    """A telephone number (DID) of a customer: a caller id it owns, and what is done with calls to it.
+
+    `routing_target` is where `sip` forwards to: a number or a SIP URI. Under `webhook` the application answers.
+    """
+
+    class RouteMode(models.TextChoices):
+        WEBHOOK = "webhook", "the application's instructions"
+        REJECT = "reject"
+        SIP = "sip", "forward to a number or a SIP URI"
 
     public_id = PublicIdField("did")
     customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="numbers")
     application = models.ForeignKey(Application, on_delete=models.PROTECT, null=True, blank=True)
     number_e164 = models.CharField("number", max_length=16, unique=True)
     provider = models.CharField(max_length=50, blank=True)
+    route_mode = models.CharField(
+        max_length=8, choices=RouteMode.choices, default=RouteMode.WEBHOOK, db_default=RouteMode.WEBHOOK
+    )
+    routing_target = models.CharField(
+        max_length=255, blank=True, default="", db_default="", help_text="with sip: E.164 number or sip:user@host"
+    )
     is_active = models.BooleanField(default=True)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
@@ -77,6 +136,11 @@ class Number(models.Model):
         constraints = [
             models.CheckConstraint(
                 condition=models.Q(number_e164__regex=r"^\+[1-9][0-9]{6,14}$"), name="number_is_e164"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(route_mode__in=["webhook", "reject"], routing_target="")
+                | models.Q(route_mode="sip", routing_target__gt=""),
+                name="number_sip_has_target",
             ),
         ]
 

@@ -11,7 +11,7 @@ class Route:
     """A trunk a call may take: its row, its endpoint on the engine, and whether it is the customer's own."""
 
     trunk_id: int
-    gateway_name: str
+    endpoint: str
     is_own: bool
 
 
@@ -27,14 +27,14 @@ def outbound_trunks(*, customer_id: int, number: str, without: Sequence[int] = (
     own = [trunk for trunk in trunks if trunk[2]]
     digits = number.removeprefix("+")
     return [
-        Route(trunk_id, gateway_name, is_own)
-        for trunk_id, gateway_name, is_own, prefixes in own or trunks
+        Route(trunk_id, endpoint, is_own)
+        for trunk_id, endpoint, is_own, prefixes in own or trunks
         if trunk_id not in without and (not prefixes or digits.startswith(tuple(prefixes)))
     ]
 
 
 _OUTBOUND = """
-SELECT id, gateway_name, customer_id IS NOT NULL, allowed_prefixes FROM telephony_trunk
+SELECT id, endpoint, customer_id IS NOT NULL, allowed_prefixes FROM telephony_trunk
 WHERE is_active AND direction IN ('outbound', 'both') AND (customer_id = %(customer)s OR customer_id IS NULL)
 ORDER BY priority, id
 """

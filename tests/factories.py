@@ -111,5 +111,6 @@ def top_up(customer: Customer, amount: str) -> Entry:
 
 def issue_key(application: Application, *scopes: str) -> str:
     """Return the text of a new key, with both scopes unless told otherwise."""
-    _, text = keys.issue(application=application, scopes=scopes or ApiKey.Scope.values)
+    key, text = keys.issue(application=application, scopes=scopes or ApiKey.Scope.values)
+    ApiKey.objects.filter(pk=key.pk).update(last_used_at=clock.now())  # or its first request would write, too
     return text

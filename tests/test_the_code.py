@@ -22,6 +22,7 @@ CLOCK_DOORS = {
     "minivoice/fields.py",  # dates a public id that nobody else gave
     "minivoice/health.py",
     "*/views.py",
+    "applications/authentication.py",  # every request's first door: when its key was used
     "*/tasks.py",
     "*/admin.py",
     "*/admin/*.py",
@@ -43,6 +44,7 @@ NETWORK_DOORS = {
 MONEY = {"Balance", "Hold", "SpendDay", "Entry"}
 MONEY_EXCEPTIONS = {
     "calls/management/commands/seed_demo.py",  # opens the demo's account, at zero
+    "billing/accounts.py",  # opens an account at zero
     "billing/admin/money.py",  # opens an account at zero, and changes its limits
 }
 WRITES = {"create", "bulk_create", "get_or_create", "update_or_create", "update", "bulk_update", "delete", "save"}
@@ -190,6 +192,7 @@ def test_public_functions_say_what_they_do() -> None:
         for node in module.body
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         if not node.name.startswith("_") and not ast.get_docstring(node)
+        if "overload" not in map(ast.unparse, node.decorator_list)
     ]
     assert silent == []
 

@@ -20,18 +20,19 @@ import requests
 
 from applications.views import APPLICATION_FORM
 from billing import rating
-from calls import admin
+from calls import admin, idempotency
 from calls.flow import document
 from calls.models import WAYS, Reason
 from calls.views import CALL_FORM
-from minivoice import api, clock, errors
+from minivoice import api, clock, errors, inputs
+from minivoice.openapi.document import operations
 from telephony.simulator import callees
 from tests.conftest import Actor
 from webhooks import deliveries, signing
 from webhooks.models import WebhookEvent
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "clients/python/README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SECRET = "a-long-random-secret"
 BODY = '{"event":"call.created","name":"Zoë"}'.encode()
 
@@ -45,10 +46,10 @@ def blocks(name: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", page(name), re.DOTALL | re.MULTILINE)
 
 
-def rows(name: str, heading: str) -> list[list[str]]:
-    """Return the rows, as cells without backticks, of the first table below a heading."""
+def rows(name: str, heading: str, *, head: str = "") -> list[list[str]]:
+    """Return the rows, as cells without backticks, of the first table below a heading that begins with `head`."""
     _, _, below = page(name).partition(f"# {heading}\n")
-    table = re.search(r"^\|.*\|\n\|[-|]+\|\n((?:\|.*\|\n?)+)", below, re.MULTILINE)
+    table = re.search(rf"^\| ?{head}.*\|\n\|[-|]+\|\n((?:\|.*\|\n?)+)", below, re.MULTILINE)
     assert table, f"{name} has no table below {heading}"
     return [[cell.strip().replace("`", "") for cell in line.strip("|").split("|")] for line in table[1].splitlines()]
 
@@ -126,8 +127,38 @@ def test_the_example_environment_tells_the_true_defaults(monkeypatch: pytest.Mon
 
 
 def test_the_table_of_errors_is_the_catalogue() -> None:
-    told = {code: int(status) for status, code, _ in rows("docs/quick-start.md", "Errors")}
+    told = {code: int(status) for status, code, *_ in rows("docs/errors.md", "Codes")}
     assert told == {code: error.status_code for code, error in errors.CATALOGUE.items()}
+
+
+def test_every_error_that_can_be_met_on_purpose_exists() -> None:
+    told = {code for codes, _ in rows("docs/testing.md", "Errors on purpose") for code in codes.split(", ")}
+    assert told < set(errors.CATALOGUE)
+
+
+def test_the_number_without_a_price_is_one() -> None:
+    told = re.search(r"call `(\+[0-9]+)`: the demo has no price", page("docs/testing.md"))
+    prefixes = [line.partition(",")[0] for line in page("calls/demo/rates.csv").splitlines()[1:]]
+    assert told
+    assert inputs.is_e164(told[1])
+    assert not any(told[1].startswith(f"+{prefix}") for prefix in prefixes)
+
+
+def test_the_table_of_endpoints_is_the_api() -> None:
+    told = set()
+    for cells in rows("docs/quick-start.md", "The first call", head="endpoint"):
+        verbs: list[str] = []
+        for each in cells[0].split(", "):
+            *verb, path = each.split(" ")
+            verbs += verb or [path]
+            if verb:
+                told |= {(each, re.sub(":[a-z]+", "{}", path)) for each in verbs}
+                verbs = []
+    assert told == {(verb.upper(), re.sub("{.*?}", "{}", path)) for path, _, verb, _ in operations()}
+
+
+def test_the_life_of_an_idempotency_key_is_told() -> None:
+    assert f"within {idempotency.LIFE.total_seconds() / 3600:.0f} hours" in page("docs/idempotency.md")
 
 
 def test_the_table_of_statuses_is_the_state_machine() -> None:
@@ -154,7 +185,7 @@ def test_the_spellings_of_a_number_that_support_may_type_find_it() -> None:
 
 def test_every_action_and_magic_number_is_told() -> None:
     assert {cells[0] for cells in rows("docs/quick-start.md", "Telling a call what to do")} == set(document.ACTIONS)
-    told = {cells[0] for cells in rows("docs/quick-start.md", "Magic numbers")}
+    told = {cells[0] for cells in rows("docs/testing.md", "Magic numbers")}
     assert told == {*callees._BY_END, "700 to 799", "900 to 999", "anything else"}
 
 

@@ -4,7 +4,7 @@ import logging
 import random
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
@@ -39,7 +39,8 @@ class Claim:
     event: str
     body: bytes
     url: str
-    secret: str
+    secret: str = field(repr=False)
+    previous_secret: str = field(default="", repr=False)  # signs too, while the secret is being replaced
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,12 +105,11 @@ def retry_after(value: str, now: datetime) -> float:
     return min(max(seconds, 0.0), _MAX_RETRY_AFTER_SECONDS)
 
 
-@lru_cache(maxsize=4096)
 def _readable(row: tuple[Any, ...]) -> Claim | None:
     """Return the claim, or None when its secret cannot be read: that must not hold up the others."""
-    row_id, attempt, event_id, delivery_id, event, body, url, stored = row
+    row_id, attempt, event_id, delivery_id, event, body, url, *stored = row
     try:
-        secret = _reveal(stored)
+        secret, previous_secret = map(_reveal, stored)
     except ImproperlyConfigured:
         logger.exception("delivery %s waits for a key that reads its secret", delivery_id)
         return None
@@ -122,9 +122,11 @@ def _readable(row: tuple[Any, ...]) -> Claim | None:
         body=bytes(body),
         url=url,
         secret=secret,
+        previous_secret=previous_secret,
     )
 
 
+@lru_cache(maxsize=4096)
 def _reveal(stored: str) -> str:
     """Decrypt a secret; a tenth of a millisecond, too long to do it for each event of a busy endpoint."""
     return SecretField().from_db_value(stored) or ""
@@ -195,7 +197,8 @@ _CLAIM = """
     SET attempts = e.attempts + 1, next_attempt_at = %(leased_until)s, is_in_flight = true
     FROM applications_application a
     WHERE e.id = ANY (ARRAY(SELECT id FROM locked)) AND a.id = e.application_id
-    RETURNING e.id, e.attempts, e.public_id, e.delivery_id, e.type, e.body, e.url, a.webhook_secret
+    RETURNING e.id, e.attempts, e.public_id, e.delivery_id, e.type, e.body, e.url, a.webhook_secret,
+        CASE WHEN a.previous_secret_expires_at > %(now)s THEN a.previous_webhook_secret ELSE '' END
 """
 
 _NOTE = """

@@ -7,24 +7,12 @@ from typing import Any
 
 from django.db import connection, transaction
 
+from applications.events import CHOSEN, DOCUMENTED
 from applications.models import Application
-from minivoice import clock, ids, nudge
+from minivoice import clock, errors, ids, nudge
 from webhooks.models import WebhookEvent
 
-DOCUMENTED = frozenset(
-    {
-        "call.created",
-        "call.answered",
-        "call.gathered",
-        "call.completed",
-        "call.failed",
-        "call.canceled",
-        "recording.started",
-        "recording.completed",
-        "recording.failed",
-    }
-)
-CHOSEN = frozenset({"call.ringing", "call.settled", "ai.completed", "balance.low"})
+TEST = "webhook.test"
 
 
 def wants(application: Application, event: str) -> bool:
@@ -65,6 +53,18 @@ def publish(
     if application.webhook_url:
         transaction.on_commit(partial(nudge.wake, "webhooks.deliver"))
     return event_id
+
+
+def publish_test(application: Application, *, now: datetime) -> WebhookEvent:
+    """Publish an event that tells of nothing, to try out the way to the application; return its row.
+
+    Raises InvalidRequest when there is nowhere to send it.
+    """
+    if not application.webhook_url:
+        raise errors.InvalidRequest("the application has no webhook_url", param="webhook_url")
+    data = {"message": "This event was asked for as a test. It tells of no call."}
+    event_id = publish(application=application, event=TEST, call=None, call_id="", sequence=None, data=data, now=now)
+    return WebhookEvent.objects.get(public_id=event_id)
 
 
 def _insert(application: Application, event_id: str, envelope: dict[str, Any], *, call_id: str, now: datetime) -> bool:

@@ -131,6 +131,7 @@ class _Network:
     async def _send(self, claim: Claim, started_at: datetime) -> Answer:
         headers = signing.headers(
             secret=claim.secret,
+            previous_secret=claim.previous_secret,
             event_id=claim.event_id,
             event=claim.event,
             delivery_id=claim.delivery_id,

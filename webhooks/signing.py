@@ -8,9 +8,20 @@ from standardwebhooks import Webhook
 
 
 def headers(
-    *, secret: str, event_id: str, event: str, delivery_id: str, attempt: int, body: bytes, now: datetime
+    *,
+    secret: str,
+    previous_secret: str = "",
+    event_id: str,
+    event: str,
+    delivery_id: str,
+    attempt: int,
+    body: bytes,
+    now: datetime,
 ) -> dict[str, str]:
-    """Return the headers of one attempt (the first is 1) to deliver `body`; unsigned if `secret` is empty."""
+    """Return the headers of one attempt (the first is 1) to deliver `body`; unsigned if `secret` is empty.
+
+    While a secret is being replaced, `previous_secret` signs beside it.
+    """
     named = {
         "Content-Type": "application/json",
         "X-MiniVoice-Event": event,
@@ -22,21 +33,30 @@ def headers(
     message_id = event_id.replace(".", "_")  # the standard's own separator is the dot
     return {
         **named,
-        **request_headers(secret=secret, body=body, now=now),
+        **request_headers(secret=secret, previous_secret=previous_secret, body=body, now=now),
         "webhook-id": message_id,
         "webhook-timestamp": _seconds(now),
-        # Receivers know this key as `whsec_` and the secret in base64.
-        "webhook-signature": Webhook(secret.encode()).sign(message_id, now.astimezone(UTC), body.decode()),
+        # Receivers know such a key as `whsec_` and the secret in base64. One signature that fits is enough for them.
+        "webhook-signature": " ".join(
+            Webhook(key.encode()).sign(message_id, now.astimezone(UTC), body.decode())
+            for key in filter(None, (secret, previous_secret))
+        ),
     }
 
 
-def request_headers(*, secret: str, body: bytes, now: datetime) -> dict[str, str]:
-    """Return the timestamp and the signature of a request to a customer; nothing when `secret` is empty."""
+def request_headers(*, secret: str, previous_secret: str = "", body: bytes, now: datetime) -> dict[str, str]:
+    """Return the timestamp and the signatures of a request to a customer; nothing when `secret` is empty."""
     if not secret:
         return {}
     timestamp = _seconds(now)
-    digest = hmac.new(secret.encode(), timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
-    return {"X-MiniVoice-Timestamp": timestamp, "X-MiniVoice-Signature": f"v1={digest}"}
+    signed = {"X-MiniVoice-Timestamp": timestamp, "X-MiniVoice-Signature": _signature(secret, timestamp, body)}
+    if previous_secret:
+        signed["X-MiniVoice-Signature-Previous"] = _signature(previous_secret, timestamp, body)
+    return signed
+
+
+def _signature(secret: str, timestamp: str, body: bytes) -> str:
+    return "v1=" + hmac.new(secret.encode(), timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
 
 
 def _seconds(now: datetime) -> str:

@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from time import monotonic
 from typing import Any
@@ -29,7 +29,8 @@ class Request:
     url: str
     method: str
     context: Mapping[str, Any]
-    secret: str
+    secret: str = field(repr=False)
+    previous_secret: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,9 @@ async def _ask(client: Client, request: Request) -> Answer | str:
         url = _with_query(url, request.context)
     else:
         body = json.dumps(request.context, ensure_ascii=False, separators=(",", ":")).encode()
-        signature = signing.request_headers(secret=request.secret, body=body, now=clock.now())
+        signature = signing.request_headers(
+            secret=request.secret, previous_secret=request.previous_secret, body=body, now=clock.now()
+        )
         headers = {"Content-Type": "application/json", **signature}
     try:
         return await client.request(request.method, url, limits=TRY_LIMITS, body=body, headers=headers)

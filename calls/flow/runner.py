@@ -64,7 +64,7 @@ class Runner:
         if self._flow.actions is not None:
             self._run(self._flow.position, now)
         elif self._flow.url:
-            self._fetch()
+            self._fetch(now)
         else:
             store.note(self._flow.call, "no_answer_url", now=now)
             self._hang_up(Reason.HANGUP)
@@ -165,7 +165,7 @@ class Runner:
             self._hang_up(Reason.ANSWER_URL_FAILED)
             return
         store.asked(self._flow, url=params["url"], method=params["method"], reason="redirect", redirects=redirects)
-        self._fetch()
+        self._fetch(now)
 
     def _end_gather(self, now: datetime, *, timed_out: bool) -> None:
         running = self._running
@@ -199,9 +199,10 @@ class Runner:
             running.playback_id = playback_id
         return True
 
-    def _fetch(self) -> None:
+    def _fetch(self, now: datetime) -> None:
         self._running = None
         call = self._flow.call
+        application = store.application_of(call)
         brought, self._secret_digits = self._secret_digits if self._flow.method == "POST" else {}, {}
         self._token = next(_tokens)
         self._line.fetch(
@@ -213,7 +214,8 @@ class Runner:
                     **self._flow.gathered,
                     **brought,
                 },
-                secret=call.application.webhook_secret,
+                secret=application.webhook_secret,
+                previous_secret=application.previous_secret_at(now),
             ),
             self._token,
         )

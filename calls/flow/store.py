@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
+from applications.models import Application
 from calls import lifecycle, timeline
 from calls.flow.document import Action
 from calls.models import Call, Flow
@@ -20,6 +21,11 @@ def load(call_id: int) -> Flow | None:
     """Return the flow of a live call with its call, or None when it has none (any more)."""
     flows = Flow.objects.select_related("call__application", "call__customer", "call__trunk")
     return flows.filter(pk=call_id).first()
+
+
+def application_of(call: Call) -> Application:
+    """Return the call's application as it is now: its secret may have been replaced since the call began."""
+    return Application.objects.get(pk=call.application_id)
 
 
 def asked(flow: Flow, *, url: str, method: str, reason: str, redirects: int) -> None:

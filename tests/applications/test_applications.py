@@ -17,7 +17,9 @@ FIELDS = {
     "name",
     "answer_url",
     "answer_method",
+    "fallback_url",
     "webhook_url",
+    "webhook_events",
     "is_active",
     "created_at",
 }
@@ -34,6 +36,8 @@ def test_makes_one_with_a_key_that_works(acme: Actor) -> None:
         answer_url="https://example.test/answer",
         webhook_url="https://example.test/hook",
         answer_method="GET",
+        fallback_url="https://example.test/fallback",
+        webhook_events=["call.settled", "call.ringing", "call.settled"],
     )
 
     made = response.json()
@@ -45,6 +49,8 @@ def test_makes_one_with_a_key_that_works(acme: Actor) -> None:
         "https://example.test/answer",
         "https://example.test/hook",
     )
+    assert made["fallback_url"] == "https://example.test/fallback"
+    assert made["webhook_events"] == ["call.settled", "call.ringing"]
     own = Actor(acme.customer, Application.objects.get(public_id=made["id"]), made["api_key"])
     assert own.client().get("/v1/balance").status_code == 200
 
@@ -53,6 +59,7 @@ def test_a_name_is_all_it_needs(acme: Actor) -> None:
     made = create(acme, name="Front desk").json()
 
     assert (made["answer_url"], made["webhook_url"], made["answer_method"]) == (None, None, "POST")
+    assert (made["fallback_url"], made["webhook_events"]) == (None, [])
 
 
 def test_the_new_key_may_what_the_key_that_asked_for_it_may(acme: Actor) -> None:
@@ -96,6 +103,11 @@ def test_keeps_the_secret_encrypted(acme: Actor) -> None:
         ({"name": "x", "webhook_secret": "short"}, "webhook_secret"),
         ({"name": "x", "webhook_secret": "s" * 257}, "webhook_secret"),
         ({"name": "x", "answer_method": "PUT"}, "answer_method"),
+        ({"name": "x", "fallback_url": "http://[::1]/"}, "fallback_url"),
+        ({"name": "x", "webhook_events": "call.ringing"}, "webhook_events"),
+        ({"name": "x", "webhook_events": ["call.ringing", "call.rung"]}, "webhook_events"),
+        ({"name": "x", "webhook_events": ["call.ringing", 5]}, "webhook_events"),
+        ({"name": "x", "webhook_events": [["call.ringing"]]}, "webhook_events"),
     ],
 )
 def test_refuses_what_is_wrong_and_makes_nothing(acme: Actor, body: dict[str, Any], param: str) -> None:

@@ -53,7 +53,8 @@ def place(actor: Actor, **changes: Any) -> Call:
     """Place a call as the API does, without waiting for the engine."""
     caller = keys.recognise(actor.key)
     assert caller is not None
-    return commands.place(caller=caller, order=order(**changes), request_id="test-request", now=clock.now())
+    placed = commands.place(caller=caller, order=order(**changes), request_id="test-request", now=clock.now())
+    return placed.call
 
 
 def dial(actor: Actor, **changes: Any) -> Call:

@@ -12,7 +12,7 @@ from django.apps import apps
 from applications.models import Customer
 from billing import ledger
 from billing.models import Balance, DeckVersion, Entry, Rate, SpendDay
-from calls.models import Call
+from calls.models import Call, Refusal
 from minivoice import clock, errors
 from telephony.models import Engine, Number, Trunk
 from tests import factories
@@ -82,9 +82,23 @@ def test_a_refused_call_leaves_nothing_behind(acme: Actor, check: str) -> None:
     assert everything() == before
 
 
+def test_refusals_of_a_minute_are_one_line(acme: Actor) -> None:
+    Number.objects.all().delete()
+    for last in range(3):
+        refused(acme, to_number=f"+1555123000{last}")
+    Trunk.objects.update(is_active=False)
+    Customer.objects.update(caller_id_policy="any")
+    refused(acme)
+
+    lines = Refusal.objects.order_by("id").values_list("code", "count", "last_number")
+    assert sum(count for code, count, _ in lines if code == "caller_id_not_allowed") == 3
+    assert list(lines)[-1] == ("no_active_trunk", 1, "+15551230002")
+    assert {line.minute.second for line in Refusal.objects.all()} == {0}
+
+
 def everything() -> dict[str, list[Any]]:
-    """Return every row of every table of ours."""
-    ours = [model for model in apps.get_models() if model._meta.app_label in OURS]
+    """Return every row of every table of ours, but for the line that support reads of the refusal."""
+    ours = [model for model in apps.get_models() if model._meta.app_label in OURS and model is not Refusal]
     return {model.__name__: list(model.objects.order_by("pk").values()) for model in ours}  # type: ignore[attr-defined]
 
 

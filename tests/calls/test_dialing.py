@@ -23,7 +23,7 @@ def test_asks_the_engine_for_what_the_call_was_promised(acme: Actor, engine: Fak
     assert engine.originated == [
         {
             "channel_id": str(attempt.channel_id),
-            "endpoint": f"PJSIP/+15551230002@{attempt.trunk.gateway_name}",
+            "endpoint": f"PJSIP/+15551230002@{attempt.trunk.endpoint}",
             "caller_id": "+15551230001",
             "context": "minivoice-out",
             "variables": {"TIMER_SECONDS": "59"},

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
+from applications import secret
 from calls.flow import document, store
 from calls.flow.fetching import Fetched, Request
 from calls.flow.runner import Runner
@@ -119,6 +120,22 @@ def test_asks_the_answer_url_with_the_calls_context(stage: Stage) -> None:
         "metadata": {},
         "variables": {},
     }
+
+
+def test_a_secret_that_is_replaced_during_the_call_signs_the_next_request(stage: Stage) -> None:
+    secret.replace(stage.call.application, secret="the first secret", now=stage.now)
+    stage.runner.start(now=stage.now)
+    secret.replace(stage.call.application, secret="the second secret", now=stage.now)
+    stage.bring({"redirect": {"url": "https://example.test/next"}})
+    stage.now += timedelta(hours=24)
+    stage.bring({"redirect": {"url": "https://example.test/tomorrow"}})
+
+    assert [(request.secret, request.previous_secret) for request in stage.line.fetched] == [
+        ("the first secret", ""),
+        ("the second secret", "the first secret"),
+        ("the second secret", ""),
+    ]
+    assert "secret" not in repr(stage.line.fetched)
 
 
 def test_speaks_one_thing_after_the_other_then_hangs_up(stage: Stage) -> None:

@@ -68,6 +68,7 @@ def application_form(**more: str) -> dict[str, str]:
         "is_active": "on",
         "answer_url": "https://acme.example/answer",
         "answer_method": "POST",
+        "fallback_url": "",
         "webhook_url": "",
         "webhook_secret": "",
         "webhook_events": "",

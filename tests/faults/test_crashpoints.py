@@ -98,7 +98,7 @@ class Stage:
 
     def refuse(self, customer: Integrator | None) -> None:
         """Have the engine refuse this customer's trunks, or none."""
-        trunks = customer.customer.trunk_set.values_list("gateway_name", flat=True) if customer else []
+        trunks = customer.customer.trunk_set.values_list("endpoint", flat=True) if customer else []
         address = f"{self.simulator}/simulator/trunks"
         requests.post(address, json={"refused": list(trunks)}, timeout=5).raise_for_status()
 

@@ -104,3 +104,22 @@ def test_accepts_inside_places_that_are_allowed_with_their_port_only(settings: S
     for url in ("http://127.0.0.1:9001/", "http://127.1:9000/", "http://playground/", "http://[::1]/"):
         with pytest.raises(ValueError, match="the URL"):
             addresses.check_url(url)
+
+
+@pytest.mark.parametrize(
+    ("address", "usual"),
+    [
+        ("8.8.8.8", "8.8.8.8"),
+        ("2606:4700:4700:0:0:0:0:1111", "2606:4700:4700::1111"),
+        ("::ffff:8.8.8.8", "8.8.8.8"),
+        ("64:ff9b::808:808", "8.8.8.8"),
+    ],
+)
+def test_spells_one_address_in_one_way(address: str, usual: str) -> None:
+    assert addresses.plain(address) == usual
+
+
+@pytest.mark.parametrize("text", ["", "8.8.8", "0x8.8.8.8", "8.8.8.8/32", "2606:4700::1%eth0", "carrier.example"])
+def test_spells_nothing_that_is_no_address_everywhere(text: str) -> None:
+    with pytest.raises(ValueError, match="address"):
+        addresses.plain(text)

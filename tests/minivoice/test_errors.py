@@ -40,8 +40,13 @@ STATUSES = {
     "not_found": 404,
     "call_not_found": 404,
     "method_not_allowed": 405,
+    "gateway_name_exists": 409,
+    "inbound_ip_exists": 409,
+    "call_already_ended": 409,
+    "idempotency_in_progress": 409,
     "payload_too_large": 413,
     "unsupported_media_type": 415,
+    "idempotency_key_reused": 422,
     "cps_limit_reached": 429,
     "concurrent_call_limit_reached": 429,
     "internal_error": 500,
@@ -49,7 +54,7 @@ STATUSES = {
     "unavailable": 503,
 }
 CALL = {"from": "+15551230001", "to": "+15551230002"}
-RETRY_AFTER = {"cps_limit_reached", "concurrent_call_limit_reached", "unavailable"}
+RETRY_AFTER = {"cps_limit_reached", "concurrent_call_limit_reached", "idempotency_in_progress", "unavailable"}
 
 Situation = Callable[[Actor, pytest.MonkeyPatch], Any]
 
@@ -122,6 +127,31 @@ def concurrent_call_limit_reached(acme: Actor, patch: pytest.MonkeyPatch) -> Any
     return call(acme)
 
 
+def keyed(acme: Actor, **changes: Any) -> Any:
+    return acme.client().post("/v1/calls", {**CALL, **changes}, format="json", headers={"Idempotency-Key": "order-1"})
+
+
+def idempotency_key_reused(acme: Actor, patch: pytest.MonkeyPatch) -> Any:
+    assert keyed(acme).status_code == 201
+    return keyed(acme, to="+15551230003")
+
+
+def idempotency_in_progress(acme: Actor, patch: pytest.MonkeyPatch) -> Any:
+    twin = connection.copy()
+    try:
+        with twin.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_lock(hashtextextended('order-1', %s))", [acme.application.pk])
+        return keyed(acme)
+    finally:
+        twin.close()
+
+
+def trunk_exists(acme: Actor, **column: str) -> Any:
+    Trunk.objects.update(proxy="9.9.9.9")  # an address: no name server is asked
+    factories.TrunkFactory(customer=acme.customer, **column)
+    return acme.client().post("/v1/trunks", {"name": "x", "proxy": "8.8.4.4", **column}, format="json")
+
+
 def unavailable(acme: Actor, patch: pytest.MonkeyPatch) -> Any:
     Engine.objects.update(seen_at=None)
     return call(acme)
@@ -150,6 +180,10 @@ SITUATIONS: dict[str, Situation] = {
     "not_found": lambda acme, patch: acme.client().get("/v1/nothing"),
     "call_not_found": lambda acme, patch: acme.client().get("/v1/calls/call_20260529T120000.000000000"),
     "method_not_allowed": lambda acme, patch: acme.client().delete("/v1/balance"),
+    "gateway_name_exists": lambda acme, patch: trunk_exists(acme, gateway_name="main"),
+    "inbound_ip_exists": lambda acme, patch: trunk_exists(acme, inbound_ip="8.8.8.8"),
+    "idempotency_in_progress": idempotency_in_progress,
+    "idempotency_key_reused": idempotency_key_reused,
     "payload_too_large": lambda acme, patch: raw(acme, b" " * (64 * 1024 + 1)),
     "unsupported_media_type": lambda acme, patch: raw(acme, b"from=1", "application/x-www-form-urlencoded"),
     "cps_limit_reached": cps_limit_reached,

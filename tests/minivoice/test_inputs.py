@@ -2,6 +2,7 @@
 
 # ruff: noqa: RUF001  digits of other scripts are the point
 
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -130,3 +131,38 @@ def test_says_that_a_required_field_is_missing() -> None:
 def test_is_shared_by_requests_without_remembering_any() -> None:
     assert api.clean(FORM, {"flag": True}) == {"flag": True}
     assert api.clean(FORM, {"name": "ab"}) == {"name": "ab"}
+
+
+class Contact(inputs.Form):
+    name = inputs.Text(max_length=10)
+    user = inputs.Matching("[a-z]+", says="must be small letters", required=False, default="", allow_blank=True)
+    place = inputs.Text(required=False, default=None)
+    is_active = inputs.Flag(required=False, default=True)
+
+
+@pytest.mark.parametrize(
+    ("body", "read"),
+    [
+        ({}, {}),
+        ({"user": "ann", "unknown": 1}, {"user": "ann"}),
+        ({"user": None, "place": None}, {"user": "", "place": None}),
+        ({"name": None, "is_active": None}, {}),
+        ({"user": ""}, {"user": ""}),
+    ],
+)
+def test_a_form_of_changes_reads_what_is_given_and_null_empties(body: dict[str, Any], read: dict[str, Any]) -> None:
+    assert api.clean(Contact(partial=True), body) == read
+
+
+@pytest.mark.parametrize("text", ["Ann", "ann\n", "ann1", " "])
+def test_a_text_of_a_pattern_is_so_as_a_whole(text: str) -> None:
+    with pytest.raises(errors.InvalidRequest, match="user must be small letters"):
+        api.clean(Contact(), {"name": "x", "user": text})
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [("2026-05-29", "2026-05-29T00:00:00Z"), ("2026-05-29T12:00:00+02:00", "2026-05-29T10:00:00Z")],
+)
+def test_a_day_stands_for_its_midnight_in_utc(text: str, moment: str) -> None:
+    assert inputs.DayOrMoment().run_validation(text) == datetime.fromisoformat(moment)

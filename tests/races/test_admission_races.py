@@ -2,14 +2,14 @@
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.db import connection, connections
+from django.db import connection
 
 from applications.models import Customer
 from billing import ledger
@@ -22,25 +22,9 @@ from telephony.engines.facts import Fact, Kind
 from tests import factories
 from tests.calls.steps import FakeEngine
 from tests.conftest import Actor, actor
+from tests.races.conftest import THREADS
 
 pytestmark = pytest.mark.usefixtures("audited", "world", "nobody_dials")
-
-THREADS = 16
-
-
-@pytest.fixture
-def pool() -> Iterator[ThreadPoolExecutor]:
-    """Threads with a database connection each."""
-    with ThreadPoolExecutor(THREADS) as pool:
-        yield pool
-        together = threading.Barrier(THREADS)
-        list(pool.map(lambda _: (together.wait(10), connections.close_all()), range(THREADS)))
-
-
-@pytest.fixture
-def calls_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Creates answer at once: a thousand doorbells are another test's business."""
-    monkeypatch.setattr("minivoice.nudge.wake", lambda task: False)
 
 
 def caller(funds: str, **limits: int) -> Actor:

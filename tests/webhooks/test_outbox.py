@@ -7,6 +7,7 @@ import pytest
 from django.db import IntegrityError, transaction
 from pytest_django import DjangoAssertNumQueries, DjangoCaptureOnCommitCallbacks
 
+from applications import events
 from applications.models import Application
 from tests.webhooks.conftest import Publish
 from webhooks import outbox
@@ -128,6 +129,6 @@ def test_refuses_a_sequence_number_twice(application: Application) -> None:
 def test_makes_documented_events_always_and_chosen_ones_on_request(application: Application) -> None:
     application.webhook_events = ["call.ringing", "call.invented"]
 
-    assert all(outbox.wants(application, event) for event in outbox.DOCUMENTED)
-    assert [event for event in outbox.CHOSEN if outbox.wants(application, event)] == ["call.ringing"]
+    assert all(outbox.wants(application, event) for event in events.DOCUMENTED)
+    assert [event for event in events.CHOSEN if outbox.wants(application, event)] == ["call.ringing"]
     assert not outbox.wants(application, "call.invented")

@@ -77,3 +77,12 @@ def test_signs_requests_for_instructions_alike() -> None:
 
     assert set(headers) == {"X-MiniVoice-Timestamp", "X-MiniVoice-Signature"}
     assert headers.items() <= _headers(now=now).items()
+
+
+def test_signs_requests_for_instructions_with_both_secrets_while_one_is_replaced() -> None:
+    now = datetime.now(UTC)
+    headers = signing.request_headers(secret="the new one", previous_secret=SECRET, body=BODY, now=now)
+
+    old, new = (signing.request_headers(secret=key, body=BODY, now=now) for key in (SECRET, "the new one"))
+    assert headers == {**new, "X-MiniVoice-Signature-Previous": old["X-MiniVoice-Signature"]}
+    assert signing.request_headers(secret="", previous_secret=SECRET, body=BODY, now=now) == {}

@@ -1,0 +1,829 @@
+"""Every operation of the API, its objects and its errors. Made by `make clients`: not to be edited."""
+
+from collections.abc import Iterator
+from typing import Any, Literal, NotRequired, TypedDict, cast
+
+from minivoice_client.errors import ApiError
+from minivoice_client.transport import NOT_GIVEN, Transport, new_key, path
+
+
+class AccountSuspended(ApiError):
+    code = "account_suspended"
+
+
+class CallNotFound(ApiError):
+    code = "call_not_found"
+
+
+class CallerIdNotAllowed(ApiError):
+    code = "caller_id_not_allowed"
+
+
+class ConcurrentCallLimitReached(ApiError):
+    code = "concurrent_call_limit_reached"
+
+
+class CpsLimitReached(ApiError):
+    code = "cps_limit_reached"
+
+
+class DestinationBlocked(ApiError):
+    code = "destination_blocked"
+
+
+class GatewayNameExists(ApiError):
+    code = "gateway_name_exists"
+
+
+class IdempotencyInProgress(ApiError):
+    code = "idempotency_in_progress"
+
+
+class IdempotencyKeyReused(ApiError):
+    code = "idempotency_key_reused"
+
+
+class InboundIpExists(ApiError):
+    code = "inbound_ip_exists"
+
+
+class InsufficientBalance(ApiError):
+    code = "insufficient_balance"
+
+
+class InternalError(ApiError):
+    code = "internal_error"
+
+
+class InvalidJson(ApiError):
+    code = "invalid_json"
+
+
+class InvalidRequest(ApiError):
+    code = "invalid_request"
+
+
+class MethodNotAllowed(ApiError):
+    code = "method_not_allowed"
+
+
+class NoActiveTrunk(ApiError):
+    code = "no_active_trunk"
+
+
+class NotFound(ApiError):
+    code = "not_found"
+
+
+class OriginateFailed(ApiError):
+    code = "originate_failed"
+
+
+class PayloadTooLarge(ApiError):
+    code = "payload_too_large"
+
+
+class RateNotFound(ApiError):
+    code = "rate_not_found"
+
+
+class ScopeRequired(ApiError):
+    code = "scope_required"
+
+
+class SpendControlExceeded(ApiError):
+    code = "spend_control_exceeded"
+
+
+class Unauthorized(ApiError):
+    code = "unauthorized"
+
+
+class Unavailable(ApiError):
+    code = "unavailable"
+
+
+class UnsupportedMediaType(ApiError):
+    code = "unsupported_media_type"
+
+
+class Application(TypedDict):
+    id: str
+    customer_id: str
+    name: str
+    answer_url: str | None
+    answer_method: str
+    fallback_url: str | None
+    webhook_url: str | None
+    webhook_events: list[str]
+    is_active: bool
+    created_at: str
+
+
+class Balance(TypedDict):
+    posted: str
+    held: str
+    available: str
+    credit_limit: str
+    currency: str
+
+
+Call = TypedDict(
+    "Call",
+    {
+        "from": str,
+        "to": str,
+        "duration_seconds": int | None,
+        "billable_seconds": int | None,
+        "cost_amount": str | None,
+        "cost_currency": str | None,
+        "end_reason": Literal[
+            "hangup",
+            "caller_hung_up",
+            "media_lost",
+            "busy",
+            "no_answer",
+            "rejected",
+            "unreachable",
+            "invalid_number",
+            "originate_failed",
+            "trunk_failed",
+            "canceled",
+            "max_duration",
+            "out_of_funds",
+            "answer_url_failed",
+            "expired",
+            "engine_lost",
+        ]
+        | None,
+        "hangup_by": Literal["caller", "callee", "api", "system"] | None,
+        "sip_code": int | None,
+        "id": str,
+        "status": Literal["queued", "dialing", "ringing", "in_progress", "completed", "failed", "canceled"],
+        "direction": Literal["outbound", "inbound"],
+        "application_id": str,
+        "customer_id": str,
+        "provider_call_id": str | None,
+        "answer_url": str | None,
+        "metadata": dict[str, Any],
+        "created_at": str,
+        "route_mode": Literal["webhook"],
+        "routing_target": str,
+        "dialing_at": str | None,
+        "ringing_at": str | None,
+        "answered_at": str | None,
+        "ended_at": str | None,
+        "trunk_id": str | None,
+    },
+)
+
+
+class Check(TypedDict):
+    check: str
+    passed: bool
+    code: str | None
+    message: str | None
+
+
+class DayUsage(TypedDict):
+    calls: int
+    billsec_seconds: int
+    cost_amount: str
+    cost_currency: str
+    day: str
+
+
+class DestinationUsage(TypedDict):
+    calls: int
+    billsec_seconds: int
+    cost_amount: str
+    cost_currency: str
+    destination: str
+
+
+class Entry(TypedDict):
+    id: str
+    kind: str
+    amount: str
+    posted_after: str
+    currency: str
+    call_id: str | None
+    reference: str | None
+    created_at: str
+
+
+class Rate(TypedDict):
+    prefix: str
+    description: str
+    price_per_minute: str
+    connection_fee: str
+    minimum_charge: str
+    initial_increment: int
+    subsequent_increment: int
+    blocked: bool
+
+
+class Route(TypedDict):
+    trunk_id: str
+    name: str | None
+
+
+class Explanation(TypedDict):
+    accepted: bool
+    code: str | None
+    checks: list[Check]
+    rate: Rate | None
+    currency: str
+    available: str
+    hold: str | None
+    funded_seconds: int | None
+    affordable_seconds: int | None
+    trunks: list[Route]
+
+
+class Key(TypedDict):
+    id: str
+    name: str
+    prefix: str
+    last_four: str
+    scopes: list[str]
+    created_at: str
+    last_used_at: str | None
+    revoked_at: str | None
+
+
+class NewApplication(TypedDict):
+    id: str
+    customer_id: str
+    name: str
+    answer_url: str | None
+    answer_method: str
+    fallback_url: str | None
+    webhook_url: str | None
+    webhook_events: list[str]
+    is_active: bool
+    created_at: str
+    api_key: str
+
+
+class NewKey(TypedDict):
+    id: str
+    name: str
+    prefix: str
+    last_four: str
+    scopes: list[str]
+    created_at: str
+    last_used_at: str | None
+    revoked_at: str | None
+    api_key: str
+
+
+class Number(TypedDict):
+    id: str
+    customer_id: str
+    application_id: str | None
+    number_e164: str
+    provider: str | None
+    status: str
+    route_mode: str
+    routing_target: str | None
+    created_at: str
+    updated_at: str
+
+
+class RateLookup(TypedDict):
+    to: str
+    prefix: str
+    description: str
+    version_id: int
+    effective_from: str
+    currency: str
+    price_per_minute: str
+    connection_fee: str
+    minimum_charge: str
+    initial_increment: int
+    subsequent_increment: int
+    blocked: bool
+    hold: str
+    funded_seconds: int
+
+
+class Secret(TypedDict):
+    application_id: str
+    webhook_secret: str | None
+    previous_secret_expires_at: str | None
+
+
+class Summary(TypedDict):
+    calls: int
+    billsec_seconds: int
+    cost_amount: str
+    cost_currency: str
+
+
+class TestEvent(TypedDict):
+    event_id: str
+    delivery_id: str
+    event: str
+    url: str
+    created_at: str
+
+
+class TimelineEvent(TypedDict):
+    at: str
+    event: str
+    data: dict[str, Any]
+
+
+class Trunk(TypedDict):
+    id: str
+    customer_id: str
+    name: str
+    direction: str
+    gateway_name: str
+    proxy: str
+    username: str | None
+    realm: str | None
+    from_domain: str | None
+    inbound_ip: str | None
+    inbound_ip_active: bool
+    is_active: bool
+    created_at: str
+    updated_at: str
+
+
+class TrunkUsage(TypedDict):
+    calls: int
+    billsec_seconds: int
+    cost_amount: str
+    cost_currency: str
+    trunk_id: str | None
+
+
+Usage = TypedDict(
+    "Usage",
+    {
+        "from": str,
+        "to": str,
+        "application_id": str,
+        "summary": Summary,
+        "data": NotRequired[list[DayUsage | DestinationUsage | TrunkUsage]],
+    },
+)
+
+
+class Client(Transport):
+    """The API, a method an operation. A list is an iterator over all its items, whose pages are asked for as needed."""
+
+    def list_applications(self) -> Iterator[Application]:
+        """List the applications."""
+        return self._pages("/v1/applications")
+
+    def create_application(
+        self,
+        *,
+        name: str,
+        answer_url: str | None = NOT_GIVEN,
+        answer_method: Literal["GET", "POST"] | None = NOT_GIVEN,
+        fallback_url: str | None = NOT_GIVEN,
+        webhook_url: str | None = NOT_GIVEN,
+        webhook_events: list[
+            Literal[
+                "ai.completed",
+                "balance.low",
+                "call.answered",
+                "call.canceled",
+                "call.completed",
+                "call.created",
+                "call.failed",
+                "call.gathered",
+                "call.ringing",
+                "call.settled",
+                "recording.completed",
+                "recording.failed",
+                "recording.started",
+            ]
+        ]
+        | None = NOT_GIVEN,
+        webhook_secret: str | None = NOT_GIVEN,
+    ) -> NewApplication:
+        """Create an application.
+
+        It comes with a key of its own, which has the scopes of the key that asks and is shown this once.
+
+        Needs a key with the scope `manage`.
+        """
+        return cast(
+            "NewApplication",
+            self._send(
+                "POST",
+                "/v1/applications",
+                body={
+                    "name": name,
+                    "answer_url": answer_url,
+                    "answer_method": answer_method,
+                    "fallback_url": fallback_url,
+                    "webhook_url": webhook_url,
+                    "webhook_events": webhook_events,
+                    "webhook_secret": webhook_secret,
+                },
+            ),
+        )
+
+    def get_application(self, application_id: str) -> Application:
+        """Show an application."""
+        return cast("Application", self._send("GET", path("/v1/applications/{}", application_id)))
+
+    def update_application(
+        self,
+        application_id: str,
+        *,
+        name: str | None = NOT_GIVEN,
+        answer_url: str | None = NOT_GIVEN,
+        answer_method: Literal["GET", "POST"] | None = NOT_GIVEN,
+        fallback_url: str | None = NOT_GIVEN,
+        webhook_url: str | None = NOT_GIVEN,
+        webhook_events: list[
+            Literal[
+                "ai.completed",
+                "balance.low",
+                "call.answered",
+                "call.canceled",
+                "call.completed",
+                "call.created",
+                "call.failed",
+                "call.gathered",
+                "call.ringing",
+                "call.settled",
+                "recording.completed",
+                "recording.failed",
+                "recording.started",
+            ]
+        ]
+        | None = NOT_GIVEN,
+    ) -> Application:
+        """Change an application.
+
+        Fields that are not given stay as they are; `null` or an empty string clears a URL. The secret is
+        replaced by `rotate_webhook_secret`.
+
+        Needs a key with the scope `manage`.
+        """
+        return cast(
+            "Application",
+            self._send(
+                "PATCH",
+                path("/v1/applications/{}", application_id),
+                body={
+                    "name": name,
+                    "answer_url": answer_url,
+                    "answer_method": answer_method,
+                    "fallback_url": fallback_url,
+                    "webhook_url": webhook_url,
+                    "webhook_events": webhook_events,
+                },
+            ),
+        )
+
+    def delete_application(self, application_id: str) -> Application:
+        """Deactivate an application.
+
+        Its keys stop at once, the one that asks included; live calls go on, and history stays. It can still
+        be shown, with `is_active` false. Deleting it again changes nothing.
+
+        Needs a key with the scope `manage`.
+        """
+        return cast("Application", self._send("DELETE", path("/v1/applications/{}", application_id)))
+
+    def list_keys(self, application_id: str) -> Iterator[Key]:
+        """List the keys of an application."""
+        return self._pages(path("/v1/applications/{}/keys", application_id))
+
+    def create_key(
+        self,
+        application_id: str,
+        *,
+        name: str | None = NOT_GIVEN,
+        scopes: list[Literal["calls", "manage"]] | None = NOT_GIVEN,
+    ) -> NewKey:
+        """Issue a further key of an application.
+
+        Its `scopes` are at most those of the key that asks, and all of those when none are named; a key
+        with none may read. `api_key` is shown this once.
+
+        Needs a key with the scope `manage`.
+        """
+        return cast(
+            "NewKey",
+            self._send("POST", path("/v1/applications/{}/keys", application_id), body={"name": name, "scopes": scopes}),
+        )
+
+    def revoke_key(self, application_id: str, key_id: str, *, issued: Literal["true", "false"] = NOT_GIVEN) -> Key:
+        """Revoke a key.
+
+        It stops at once, and for good. Revoking it again changes nothing.
+
+        Needs a key with the scope `manage`.
+        """
+        return cast(
+            "Key",
+            self._send("DELETE", path("/v1/applications/{}/keys/{}", application_id, key_id), query={"issued": issued}),
+        )
+
+    def rotate_webhook_secret(self, application_id: str, *, secret: str | None = NOT_GIVEN) -> Secret:
+        """Replace the webhook secret.
+
+        Without `secret` one is made, and shown this once. For 24 hours the old one signs beside it: in
+        `X-MiniVoice-Signature-Previous`, and second in `webhook-signature`.
+
+        Needs a key with the scope `manage`.
+        """
+        return cast(
+            "Secret",
+            self._send("POST", path("/v1/applications/{}/webhook-secret", application_id), body={"secret": secret}),
+        )
+
+    def send_test_event(self, application_id: str) -> TestEvent:
+        """Send a sample event.
+
+        An event `webhook.test`, with `call` null, goes to the application's `webhook_url`: signed, repeated
+        and logged as all events are.
+
+        Needs a key with the scope `manage`.
+        """
+        return cast("TestEvent", self._send("POST", path("/v1/applications/{}/test-event", application_id)))
+
+    def get_balance(self) -> Balance:
+        """Get your balance."""
+        return cast("Balance", self._send("GET", "/v1/balance"))
+
+    def list_calls(
+        self,
+        *,
+        from_: str = NOT_GIVEN,
+        status: Literal["queued", "dialing", "ringing", "in_progress", "completed", "failed", "canceled"] = NOT_GIVEN,
+        direction: Literal["outbound", "inbound"] = NOT_GIVEN,
+        to: str = NOT_GIVEN,
+        created_after: str = NOT_GIVEN,
+        created_before: str = NOT_GIVEN,
+        parent_call_id: str = NOT_GIVEN,
+    ) -> Iterator[Call]:
+        """List the application's calls, newest first."""
+        return self._pages(
+            "/v1/calls",
+            query={
+                "from": from_,
+                "status": status,
+                "direction": direction,
+                "to": to,
+                "created_after": created_after,
+                "created_before": created_before,
+                "parent_call_id": parent_call_id,
+            },
+        )
+
+    def create_call(
+        self,
+        *,
+        from_: str,
+        to: str,
+        metadata: dict[str, Any] | None = NOT_GIVEN,
+        record: bool | None = NOT_GIVEN,
+        timeout_seconds: int | None = NOT_GIVEN,
+        max_duration_seconds: int | None = NOT_GIVEN,
+        answer_url: str | None = NOT_GIVEN,
+        idempotency_key: str | None = None,
+    ) -> Call:
+        """Place a call.
+
+        Needs a key with the scope `calls`.
+        """
+        return cast(
+            "Call",
+            self._send(
+                "POST",
+                "/v1/calls",
+                body={
+                    "from": from_,
+                    "to": to,
+                    "metadata": metadata,
+                    "record": record,
+                    "timeout_seconds": timeout_seconds,
+                    "max_duration_seconds": max_duration_seconds,
+                    "answer_url": answer_url,
+                },
+                idempotency_key=idempotency_key or new_key(),
+            ),
+        )
+
+    def explain_call(
+        self,
+        *,
+        from_: str,
+        to: str,
+        metadata: dict[str, Any] | None = NOT_GIVEN,
+        record: bool | None = NOT_GIVEN,
+        timeout_seconds: int | None = NOT_GIVEN,
+        max_duration_seconds: int | None = NOT_GIVEN,
+        answer_url: str | None = NOT_GIVEN,
+    ) -> Explanation:
+        """Explain what would become of a call, without placing it."""
+        return cast(
+            "Explanation",
+            self._send(
+                "POST",
+                "/v1/calls/explain",
+                body={
+                    "from": from_,
+                    "to": to,
+                    "metadata": metadata,
+                    "record": record,
+                    "timeout_seconds": timeout_seconds,
+                    "max_duration_seconds": max_duration_seconds,
+                    "answer_url": answer_url,
+                },
+            ),
+        )
+
+    def get_call(self, call_id: str) -> Call:
+        """Get a call."""
+        return cast("Call", self._send("GET", path("/v1/calls/{}", call_id)))
+
+    def hang_up_call(self, call_id: str) -> Call:
+        """Hang up a call, or cancel one not yet answered.
+
+        A call that has ended stays as it is.
+
+        Needs a key with the scope `calls`.
+        """
+        return cast("Call", self._send("POST", path("/v1/calls/{}/hangup", call_id)))
+
+    def list_call_events(self, call_id: str) -> Iterator[TimelineEvent]:
+        """List what happened to a call, oldest first."""
+        return self._pages(path("/v1/calls/{}/events", call_id), is_whole=True)
+
+    def list_dids(self) -> Iterator[Number]:
+        """List your numbers."""
+        return self._pages("/v1/dids")
+
+    def get_did(self, did_id: str) -> Number:
+        """Get a number."""
+        return cast("Number", self._send("GET", path("/v1/dids/{}", did_id)))
+
+    def update_did(
+        self,
+        did_id: str,
+        *,
+        application_id: str | None = NOT_GIVEN,
+        route_mode: Literal["webhook", "reject", "sip"] | None = NOT_GIVEN,
+        routing_target: str | None = NOT_GIVEN,
+    ) -> Number:
+        """Change where a number leads.
+
+        With `webhook` the application answers; `reject` declines; `sip` forwards to `routing_target`, an
+        E.164 number or `sip:user@host` of one of your own trunks.
+
+        Needs a key with the scope `manage`.
+        """
+        return cast(
+            "Number",
+            self._send(
+                "PATCH",
+                path("/v1/dids/{}", did_id),
+                body={"application_id": application_id, "route_mode": route_mode, "routing_target": routing_target},
+            ),
+        )
+
+    def get_did_by_number(self, number_e164: str) -> Number:
+        """Find a number by its digits."""
+        return cast("Number", self._send("GET", path("/v1/dids/by-number/{}", number_e164)))
+
+    def list_ledger_entries(
+        self,
+        *,
+        kind: Literal["top_up", "charge", "refund", "adjustment"] = NOT_GIVEN,
+        created_after: str = NOT_GIVEN,
+        created_before: str = NOT_GIVEN,
+    ) -> Iterator[Entry]:
+        """List the movements of your money.
+
+        `created_after` is part of what is listed, `created_before` is not.
+        """
+        return self._pages(
+            "/v1/ledger", query={"kind": kind, "created_after": created_after, "created_before": created_before}
+        )
+
+    def look_up_rate(self, *, to: str) -> RateLookup:
+        """Look up what a call would cost.
+
+        The longest prefix of the price list in force wins.
+        """
+        return cast("RateLookup", self._send("GET", "/v1/rates/lookup", query={"to": to}))
+
+    def list_trunks(self) -> Iterator[Trunk]:
+        """List your trunks."""
+        return self._pages("/v1/trunks")
+
+    def create_trunk(
+        self,
+        *,
+        name: str,
+        proxy: str,
+        username: str | None = NOT_GIVEN,
+        password: str | None = NOT_GIVEN,
+        realm: str | None = NOT_GIVEN,
+        from_domain: str | None = NOT_GIVEN,
+        inbound_ip: str | None = NOT_GIVEN,
+        is_active: bool | None = NOT_GIVEN,
+        gateway_name: str | None = NOT_GIVEN,
+    ) -> Trunk:
+        """Add a trunk of your own.
+
+        `proxy` and `inbound_ip` must be public. Calls from `inbound_ip` are taken once staff approve it.
+
+        Needs a key with the scope `manage`.
+        """
+        return cast(
+            "Trunk",
+            self._send(
+                "POST",
+                "/v1/trunks",
+                body={
+                    "name": name,
+                    "proxy": proxy,
+                    "username": username,
+                    "password": password,
+                    "realm": realm,
+                    "from_domain": from_domain,
+                    "inbound_ip": inbound_ip,
+                    "is_active": is_active,
+                    "gateway_name": gateway_name,
+                },
+            ),
+        )
+
+    def get_trunk(self, trunk_id: str) -> Trunk:
+        """Get a trunk."""
+        return cast("Trunk", self._send("GET", path("/v1/trunks/{}", trunk_id)))
+
+    def update_trunk(
+        self,
+        trunk_id: str,
+        *,
+        name: str | None = NOT_GIVEN,
+        proxy: str | None = NOT_GIVEN,
+        username: str | None = NOT_GIVEN,
+        password: str | None = NOT_GIVEN,
+        realm: str | None = NOT_GIVEN,
+        from_domain: str | None = NOT_GIVEN,
+        inbound_ip: str | None = NOT_GIVEN,
+        is_active: bool | None = NOT_GIVEN,
+        gateway_name: str | None = NOT_GIVEN,
+    ) -> Trunk:
+        """Change a trunk.
+
+        Only the fields given change; null clears an optional one. A new `inbound_ip` waits for staff.
+
+        Needs a key with the scope `manage`.
+        """
+        return cast(
+            "Trunk",
+            self._send(
+                "PATCH",
+                path("/v1/trunks/{}", trunk_id),
+                body={
+                    "name": name,
+                    "proxy": proxy,
+                    "username": username,
+                    "password": password,
+                    "realm": realm,
+                    "from_domain": from_domain,
+                    "inbound_ip": inbound_ip,
+                    "is_active": is_active,
+                    "gateway_name": gateway_name,
+                },
+            ),
+        )
+
+    def delete_trunk(self, trunk_id: str) -> None:
+        """Take a trunk out of use.
+
+        Calls that are up go on; no new one takes it.
+
+        Needs a key with the scope `manage`.
+        """
+        self._send("DELETE", path("/v1/trunks/{}", trunk_id))
+
+    def get_usage(
+        self,
+        *,
+        from_: str = NOT_GIVEN,
+        to: str = NOT_GIVEN,
+        group_by: Literal["day", "destination", "trunk"] = NOT_GIVEN,
+    ) -> Usage:
+        """Sum up a period's calls.
+
+        Calls settled in `[from, to)`, whatever became of them; the UTC month of now unless told otherwise.
+        `group_by` adds `data`.
+        """
+        return cast("Usage", self._send("GET", "/v1/usage", query={"from": from_, "to": to, "group_by": group_by}))

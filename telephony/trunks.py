@@ -1,0 +1,140 @@
+"""Customers' own trunks: made, changed and taken away by the customer, their inbound addresses approved by staff.
+
+These are rows; what brings them to the engine comes after them. `endpoint` is their name there.
+"""
+
+import secrets
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, TypedDict
+
+from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
+from django.utils.text import slugify
+
+from applications.models import Customer
+from minivoice import clock, errors, schema
+from telephony import vetting
+from telephony.models import Trunk
+
+
+class TrunkObject(TypedDict):
+    """A trunk of the customer's own. Calls from `inbound_ip` are taken once `inbound_ip_active` is true."""
+
+    id: schema.Id
+    customer_id: schema.Id
+    name: str
+    direction: str
+    gateway_name: str
+    proxy: str
+    username: str | None
+    realm: str | None
+    from_domain: str | None
+    inbound_ip: str | None
+    inbound_ip_active: bool
+    is_active: bool
+    created_at: schema.Time
+    updated_at: schema.Time
+
+
+def of(customer: Customer) -> QuerySet[Trunk]:
+    """Return the trunks that `customer` sees."""
+    return Trunk.objects.filter(customer=customer, deleted_at=None).select_related("customer")
+
+
+def create(*, customer: Customer, values: Mapping[str, Any]) -> Trunk:
+    """Make a trunk of `customer` with these columns; without `gateway_name` it gets one made of its name.
+
+    Asks name servers first. Raises InvalidRequest for an address it may not name, GatewayNameExists and
+    InboundIpExists.
+    """
+    vetting.check(proxy=values["proxy"], inbound_ip=values["inbound_ip"] or "")
+    slug = slugify(values["name"])[:50].strip("-_") or "trunk"
+    gateway_name = values.get("gateway_name") or slug
+    while True:
+        try:
+            with transaction.atomic():
+                return Trunk.objects.create(**{**values, "customer": customer, "gateway_name": gateway_name})
+        except IntegrityError as error:
+            refusal = _refusal(error)
+            if "gateway_name" in values or not isinstance(refusal, errors.GatewayNameExists):
+                raise refusal from error
+            gateway_name = f"{slug}-{secrets.token_hex(4)}"
+
+
+def change(*, trunk: Trunk, changes: Mapping[str, Any]) -> Trunk:
+    """Set the given columns of a customer's trunk and return it; a new inbound address waits for staff again.
+
+    Asks name servers first. Raises as `create` does, and Trunk.DoesNotExist when it was deleted meanwhile.
+    """
+    new = {name: value for name, value in changes.items() if value != getattr(trunk, name)}
+    if not new:
+        return trunk
+    vetting.check(proxy=new.get("proxy", ""), inbound_ip=new.get("inbound_ip") or "")
+    try:
+        with transaction.atomic():
+            row = _lock(trunk)
+            if new.get("inbound_ip", row.inbound_ip) != row.inbound_ip:
+                new["inbound_ip_approved_at"] = None
+            for name, value in new.items():
+                setattr(row, name, value)
+            row.save(update_fields=[*new, "updated_at"])
+    except IntegrityError as error:
+        raise _refusal(error) from error
+    return row
+
+
+def delete(*, trunk: Trunk, now: datetime) -> None:
+    """Take a customer's trunk out of use and out of sight for good; the calls it carried still know it."""
+    with transaction.atomic():
+        row = _lock(trunk)
+        row.is_active, row.inbound_ip_approved_at, row.deleted_at = False, None, now
+        row.save(update_fields=["is_active", "inbound_ip_approved_at", "deleted_at", "updated_at"])
+
+
+def approve_inbound_ip(*, trunk: Trunk, inbound_ip: str, now: datetime) -> bool:
+    """Let calls in from `inbound_ip`, as staff saw it; return False when the trunk's is another one meanwhile.
+
+    Raises InboundIpExists when another trunk, whoever's, takes calls from there.
+    """
+    seen = Trunk.objects.filter(pk=trunk.pk, inbound_ip=inbound_ip, deleted_at=None)
+    try:
+        with transaction.atomic():
+            return bool(seen.update(inbound_ip_approved_at=now))
+    except IntegrityError as error:
+        raise errors.InboundIpExists("another trunk takes calls from this address") from error
+
+
+def render(row: Trunk) -> TrunkObject:
+    """Return the trunk object of the API; the password is never in it. Needs `customer`."""
+    if row.customer is None:
+        raise ValueError("a trunk of the platform is not shown")
+    return {
+        "id": row.public_id,
+        "customer_id": row.customer.public_id,
+        "name": row.name,
+        "direction": row.direction,
+        "gateway_name": row.gateway_name,
+        "proxy": row.proxy,
+        "username": row.username or None,
+        "realm": row.realm or None,
+        "from_domain": row.from_domain or None,
+        "inbound_ip": row.inbound_ip,
+        "inbound_ip_active": row.inbound_ip_approved_at is not None,
+        "is_active": row.is_active,
+        "created_at": clock.text(row.created_at),
+        "updated_at": clock.text(row.updated_at),
+    }
+
+
+def _lock(trunk: Trunk) -> Trunk:
+    rows = Trunk.objects.select_for_update(of=("self",), no_key=True).select_related("customer")
+    return rows.get(pk=trunk.pk, deleted_at=None)
+
+
+def _refusal(error: IntegrityError) -> Exception:
+    if "trunk_gateway_name_once" in str(error):
+        return errors.GatewayNameExists(param="gateway_name")
+    if "trunk_inbound_ip_once" in str(error):
+        return errors.InboundIpExists(param="inbound_ip")
+    return error

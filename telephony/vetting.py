@@ -1,0 +1,90 @@
+"""Which hosts a customer's trunk may name: public ones, and none that the platform's own trunks use.
+
+A carrier of the platform trusts our address; a customer that could name the same carrier would call there as us. The
+rule is that of customers' URLs (`minivoice.addresses`, `OUTBOUND_ALLOWED` is exempt), for SIP. A name that does not
+resolve is accepted: what brings a trunk to the engine judges it again.
+"""
+
+import asyncio
+from collections.abc import Collection
+
+from minivoice import addresses, errors, outbound
+from telephony import sip
+from telephony.models import Trunk
+
+
+def check(*, proxy: str = "", inbound_ip: str = "") -> None:
+    """Judge what of a customer's trunk is new: its proxy (`host` or `host:port`), its inbound IP address.
+
+    Asks name servers, two seconds at most: not for use inside a transaction. Raises InvalidRequest naming the field.
+    """
+    platform = Trunk.objects.filter(customer=None).values_list("proxy", "inbound_ip")
+    theirs = {place for name, _ in platform if (place := _place(name))}
+    wanted = _public_place(proxy, theirs) if proxy else None
+    if wanted is None and not inbound_ip:
+        return
+    found = _look_up({place.host for place in theirs} | ({wanted.host} if wanted else set()))
+    taken = {plain for place in theirs for plain in found[place.host]}
+    taken |= {addresses.plain(address) for _, address in platform if address}
+    if wanted:
+        if not all(map(addresses.is_public, found[wanted.host])):
+            raise errors.InvalidRequest("proxy must be a public host or host:port", param="proxy")
+        if taken & found[wanted.host]:
+            _refuse_platforms("proxy")
+    if inbound_ip in taken:
+        _refuse_platforms("inbound_ip")
+
+
+def _public_place(proxy: str, theirs: Collection[sip.Place]) -> sip.Place | None:
+    """Return the place whose addresses are to be judged; None when the operator exempts it."""
+    wanted = _place(proxy)
+    if wanted is None:
+        raise errors.InvalidRequest("proxy must be a public host or host:port", param="proxy")
+    if (wanted.host, wanted.sip_port) in {(place.host, place.sip_port) for place in theirs}:
+        _refuse_platforms("proxy")
+    if addresses.is_allowed_inside(wanted.host, wanted.sip_port):
+        return None
+    host = f"[{wanted.host}]" if ":" in wanted.host else wanted.host
+    try:
+        addresses.check_url(f"http://{host}:{wanted.sip_port}/")
+    except ValueError as error:
+        raise errors.InvalidRequest("proxy must be a public host or host:port", param="proxy") from error
+    if wanted.host in {place.host for place in theirs}:
+        _refuse_platforms("proxy")
+    return wanted
+
+
+def _refuse_platforms(field: str) -> None:
+    raise errors.InvalidRequest(f"{field} must not be an address that the platform uses itself", param=field)
+
+
+def _place(text: str) -> sip.Place | None:
+    try:
+        return sip.place(text)
+    except ValueError:
+        return None
+
+
+def _look_up(hosts: Collection[str]) -> dict[str, set[str]]:
+    """Return the addresses of each host in their usual spelling, asked for side by side; none when it has none."""
+
+    async def look_up_all() -> list[set[str]]:
+        lookup = outbound.SystemLookup()
+        try:
+            return await asyncio.gather(*(_addresses(host, lookup) for host in hosts))
+        finally:
+            await lookup.close()
+
+    return dict(zip(hosts, asyncio.run(look_up_all()), strict=True))
+
+
+async def _addresses(host: str, lookup: outbound.Lookup) -> set[str]:
+    try:
+        return {addresses.plain(host)}
+    except ValueError:
+        pass  # a name
+    try:
+        found = await lookup(host)
+    except outbound.Failure:
+        return set()
+    return {address if "%" in address else addresses.plain(address) for address in found}
