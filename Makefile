@@ -15,7 +15,7 @@ run: .venv/installed  ## the whole platform in the foreground; PORT=8001 for ano
 everyday: .venv/installed-tests  ## the tests of every save: without whole platforms, kills and benchmarks
 	@$(BIN)/python -m pytest tests --ignore=tests/journeys --ignore=tests/faults --ignore=tests/local --ignore=tests/bench --ignore=tests/telephony $(ARGS)
 
-faults: .venv/installed-tests  ## kill -9 at every step, twice each, with one call and with fifty; about twenty minutes
+faults: .venv/installed-tests  ## kill -9 at every step, and the engine killed, frozen or away, with up to 500 calls; half an hour; ENGINE=asterisk
 	@FAULTS=full $(BIN)/python -m pytest tests/faults $(ARGS)
 
 audit: .venv/installed  ## judge the books of the platform that runs here: one line a promise

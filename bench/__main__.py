@@ -15,7 +15,7 @@ from minivoice.local.lock import InUse
 from minivoice.local.supervisor import StartFailed
 
 HERE = Path(__file__).resolve().parent
-BENCHMARKS = ("accept",)  # each is a module of this package with a function `run`
+BENCHMARKS = ("accept", "memory", "engine")  # each is a module of this package with a function `run`
 
 
 def main() -> int:

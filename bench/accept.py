@@ -60,7 +60,9 @@ class _Accept:
         plan = self._plan
         print(f"Making {plan.customers:,} customers and {plan.rates:,} rates ...")
         world.make(customers=plan.customers, rates=plan.rates, callers_file=self._callers)
-        self._stack.start_web({"WAITING_PLACES": "0"})  # nobody dials: a create ends at its row and the nudge
+        self._stack.start(
+            "web", variables={"WAITING_PLACES": "0"}
+        )  # nobody dials: a create ends at its row and the nudge
         print("Warming up ...")
         self._post(connections=plan.connections, seconds=min(WARM_UP_SECONDS, plan.seconds))
         world.settle()

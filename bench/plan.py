@@ -5,10 +5,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Rounds of so many seconds each, over so many connections, in a world of so many rows."""
+    """Rounds of so many seconds each, over so many connections, in a world of so many rows; for `memory`, how many
+    calls are up, for how long before it measures and while it does.
+    """
 
     rounds: int = 3
     seconds: int = 6
     connections: int = 16
     customers: int = 1_000
     rates: int = 250_000
+    calls: int = 1_000
+    settle_seconds: int = 60
+    talk_seconds: int = 180

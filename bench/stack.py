@@ -16,7 +16,7 @@ from minivoice.local.supervisor import StartFailed, Supervisor
 class Stack:
     """The servers of one run, their state in the folder `state`; never a database that someone gave us.
 
-    Entering starts the stores and puts into the environment what Django's settings read; `start_web` comes after the
+    Entering starts the stores and puts into the environment what Django's settings read; `start` comes after the
     world is made. Raises InUse or StartFailed, with a sentence for the user.
     """
 
@@ -48,18 +48,22 @@ class Stack:
 
     @property
     def pids(self) -> dict[str, int]:
-        """The process id of `postgres`, `valkey` and, once started, `web`."""
+        """The process ids of `postgres`, `valkey` and what else was started, by name."""
         return self._supervisor.pids
 
-    def start_web(self, variables: Mapping[str, str]) -> None:
-        """Start the web process as `make run` does, with these environment variables; return when it answers."""
+    def start(self, *names: str, variables: Mapping[str, str]) -> None:
+        """Start these processes as `make run` does, with these environment variables; return when they answer."""
         offered = processes.platform(
             web=self.port,
             playground=0,
             beat=self.state / "beat-schedule",
             environment={**os.environ, **variables},
         )
-        self._supervisor.start(*[process for process in offered if process.name == "web"])
+        self._supervisor.start(*[process for process in offered if process.name in names])
+
+    def start_simulator(self, *, port: int, user: str) -> None:
+        """Start the simulated network; its password is the run's ENGINE_PASSWORD."""
+        self._supervisor.start(processes.simulator(port=port, environment={**os.environ, "ENGINE_USER": user}))
 
     def pgbench(self, *options: str) -> list[str]:
         """Return the command of pgbench, from the same wheel as the server, against the database."""

@@ -9,10 +9,11 @@ from uuid import UUID
 from django.db import connection
 
 from calls import lifecycle
-from calls.models import Attempt, Call, Party, Reason
+from calls.models import LIVE, Attempt, Call, Party, Reason
 from minivoice import clock, nudge
 from minivoice.crash import crashpoint
 from telephony import link
+from telephony.engines.ari import Ari
 from telephony.engines.facts import Answer, EngineError
 
 logger = logging.getLogger(__name__)
@@ -37,9 +38,10 @@ def drain(*, due_before: datetime | None = None, seconds: float = 20.0) -> int:
     too: a claim is committed before the engine hears of it.
     """
     count, ends_at = 0, monotonic() + seconds
-    while claim := _claim(due_before or clock.now(), clock.now()):
+    # The adapter first: asking for it ends a switchboard that no longer leads, before it has claimed anything.
+    while (adapter := link.adapter()) and (claim := _claim(due_before or clock.now(), clock.now())):
         crashpoint("attempt_claimed")
-        _dial(claim)
+        _dial(claim, adapter)
         count += 1
         if monotonic() > ends_at:
             nudge.wake("calls.dial")
@@ -56,10 +58,12 @@ def hang_up(*, call: Call, reason: Reason, by: Party, now: datetime) -> bool:
     if channel_id is None:
         return True
     try:
-        link.adapter().hang_up(str(channel_id))
+        was_up = link.adapter().hang_up(str(channel_id))
     except EngineError as error:
         logger.warning("hanging up %s failed, the sweep will ask again: %s", call.public_id, error)
         return False
+    if was_up:  # should its end go unheard, it is billed to here
+        Call.objects.filter(LIVE, pk=call.pk, proven_at__lt=now).update(proven_at=now)
     return True
 
 
@@ -75,9 +79,9 @@ def _claim(due_before: datetime, now: datetime) -> Claim | None:
     return Claim(*row) if row else None
 
 
-def _dial(claim: Claim) -> None:
+def _dial(claim: Claim, adapter: Ari) -> None:
     call = Call.objects.get(pk=claim.call_id)
-    answer = link.adapter().originate(
+    answer = adapter.originate(
         channel_id=str(claim.channel_id),
         endpoint=f"PJSIP/{call.to_number}@{claim.endpoint}",
         caller_id=call.from_number,

@@ -41,6 +41,8 @@ def record(fact: Fact, *, now: datetime) -> int | None:
         return None
     if fact.kind == Kind.ENDED:
         _channel_ended(attempt["id"], attempt["call__customer_id"], fact, now)
+    elif fact.kind == Kind.LOST:
+        lost(attempt_id=attempt["id"], customer_id=attempt["call__customer_id"], now=now)
     elif fact.kind in _HANDLERS:
         crashpoint("fact_read")
         with transaction.atomic():
@@ -115,6 +117,7 @@ def lost(*, attempt_id: int, customer_id: int, now: datetime) -> None:
         call, attempt = _lock_attempt(attempt_id)
         if call.is_final or attempt.state == Attempt.State.ENDED:
             return
+        logger.warning("channel %s ended unseen", attempt.channel_id)
         timeline.add(call, "channel_lost", at=now, attempt=attempt.number)
         never_heard_of = attempt.state in {Attempt.State.CLAIMED, Attempt.State.UNCLEAR}
         reason = Reason.ORIGINATE_FAILED if never_heard_of else Reason.ENGINE_LOST

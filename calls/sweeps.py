@@ -1,24 +1,26 @@
 """What makes sure of what nudges and events only make fast: overdue calls, and the engine's own list of channels.
 
-"The engine is unreachable" is never "the calls have ended": only a listing that lacks a channel, twice, ends its call.
+"The engine is unreachable" is never "the calls have ended": only a listing that lacks a channel, twice, ends its call;
+or, when there are no listings any more, the certainty that the engine itself has ended it (`Absence`).
 """
 
 import logging
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import NamedTuple
 
 from django.db.models import QuerySet
 
 from calls import dialing, lifecycle, reasons
 from calls.models import LIVE, Attempt, Call, Party, Reason, Status
 from telephony import link
-from telephony.engines.facts import Channel, Fact, Kind
+from telephony.engines.facts import Channel, EngineError, EngineGone, Fact, Kind
 
 logger = logging.getLogger(__name__)
 
 _CLAIM_GRACE = timedelta(seconds=10)  # an originate takes three seconds at most
 _MISSED_FOR = timedelta(seconds=4)
+_DEAD_AFTER = timedelta(seconds=150)
+_TIMER_GRACE = timedelta(seconds=60)
 _BATCH = 200
 
 
@@ -42,15 +44,42 @@ def expired(*, now: datetime) -> int:
     return len(calls)
 
 
-class Findings(NamedTuple):
-    """What a comparison brought to light: facts that went unheard, and channels that are gone."""
+class Absence:
+    """An engine that cannot be heard: since when its port refuses connections, and what that means for its calls."""
 
-    unheard: list[Fact]
-    gone: list[str]
+    def __init__(self) -> None:
+        self._refused_since: datetime | None = None
+
+    def look(self, *, now: datetime) -> int:
+        """Ask whether the engine is there, and end the calls that cannot be up any more; return how many.
+
+        One whose port has refused connections without a break for so long that no start of it can take is dead, and
+        its calls with it. Any other failure proves nothing: there a call goes on until long after the engine's own
+        timer has ended it.
+        """
+        try:
+            link.adapter().ping()
+        except EngineGone:
+            self._refused_since = self._refused_since or now
+        except EngineError:
+            self._refused_since = None
+        else:
+            self._refused_since = None
+        is_dead = self._refused_since is not None and now - self._refused_since >= _DEAD_AFTER
+        asked = Attempt.objects.exclude(state__in=[Attempt.State.DUE, Attempt.State.ENDED])
+        asked = asked.filter(claimed_at__lt=now - _CLAIM_GRACE).select_related("call")
+        if not is_dead:
+            asked = asked.filter(call__deadline_at__lt=now - _TIMER_GRACE)
+        lost = [attempt for attempt in asked if is_dead or _timer_ends_at(attempt) < now - _TIMER_GRACE]
+        for attempt in lost:
+            logger.warning("channel %s ended with its engine", attempt.channel_id)
+            lifecycle.lost(attempt_id=attempt.pk, customer_id=attempt.call.customer_id, now=now)
+        return len(lost)
 
 
-def reconcile(*, now: datetime) -> Findings:
-    """Compare the engine's channels with ours and repair; return what the switchboard must hear of.
+def reconcile(*, now: datetime) -> list[Fact]:
+    """Compare the engine's channels with ours; return the facts that went unheard, to be recorded after those that
+    were heard and still wait: a channel's end may be among them.
 
     Raises EngineUnreachable, having changed nothing, when there is no list.
     """
@@ -60,9 +89,10 @@ def reconcile(*, now: datetime) -> Findings:
     _prove(present, now)
     missing = [attempt for attempt in attempts if str(attempt.channel_id) not in channels]
     gone = [str(attempt.channel_id) for attempt in missing if _is_gone(attempt, now)]
+    lost = [Fact(kind=Kind.LOST, channel_id=channel_id, at=now) for channel_id in gone]
     _hang_up_strangers(set(channels) - {str(attempt.channel_id) for attempt in attempts})
     unheard = [fact for attempt in present for fact in _unheard(attempt, channels[str(attempt.channel_id)], now)]
-    return Findings(unheard, gone)
+    return unheard + lost
 
 
 _REASONS = {
@@ -77,6 +107,14 @@ def _late(now: datetime) -> QuerySet[Call]:
     return Call.objects.filter(LIVE, deadline_at__lte=now).order_by("deadline_at")[:_BATCH]
 
 
+def _timer_ends_at(attempt: Attempt) -> datetime:
+    """Return when the engine by itself has ended an attempt's channel: its own timers need nobody."""
+    call = attempt.call
+    if call.answered_at is not None:
+        return call.answered_at + timedelta(seconds=call.timer_seconds)
+    return (attempt.claimed_at or call.accepted_at) + lifecycle.SETUP_TIME + timedelta(seconds=call.ring_seconds)
+
+
 def _prove(attempts: Iterable[Attempt], now: datetime) -> None:
     """Note that these channels were alive now: should their end be missed, they are billed to here."""
     Attempt.objects.filter(pk__in=[row.pk for row in attempts if row.missed_at]).update(missed_at=None)
@@ -85,17 +123,13 @@ def _prove(attempts: Iterable[Attempt], now: datetime) -> None:
 
 
 def _is_gone(attempt: Attempt, now: datetime) -> bool:
-    """End the call of a channel that is missing again; note one that is missing for the first time."""
+    """Whether a channel is missing again; one that is missing for the first time is noted."""
     if attempt.claimed_at is None or now - attempt.claimed_at < _CLAIM_GRACE:
         return False
     if attempt.missed_at is None:
         Attempt.objects.filter(pk=attempt.pk).update(missed_at=now)
         return False
-    if now - attempt.missed_at < _MISSED_FOR:
-        return False
-    logger.warning("channel %s ended unseen", attempt.channel_id)
-    lifecycle.lost(attempt_id=attempt.pk, customer_id=attempt.call.customer_id, now=now)
-    return True
+    return now - attempt.missed_at >= _MISSED_FOR
 
 
 def _unheard(attempt: Attempt, channel: Channel, now: datetime) -> list[Fact]:

@@ -95,7 +95,9 @@ def body_digest(request: Request) -> bytes:
     return digest
 
 
-def page(request: Request, rows: QuerySet[Any], render: Callable[[Any], Mapping[str, Any]], default: int = 50) -> Response:
+def page(
+    request: Request, rows: QuerySet[Any], render: Callable[[Any], Mapping[str, Any]], default: int = 50
+) -> Response:
     """Answer one page of `rows`, newest first, by keyset: every page costs the same.
 
     The cursor is the key of the last row seen. It needs no signature, for `rows` is already scoped to the caller.

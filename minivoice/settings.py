@@ -1,9 +1,11 @@
 """All settings, from the environment. `.env.example` documents each; a missing secret stops the start."""
 
+import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import environ
+from django.core.exceptions import ImproperlyConfigured
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -32,8 +34,24 @@ HOLD_SECONDS: int = env.int("HOLD_SECONDS", default=60)  # talk that the first h
 ORIGINATE_WAIT_SECONDS: float = env.float("ORIGINATE_WAIT_SECONDS", default=3.0)
 WAITING_PLACES: int = env.int("WAITING_PLACES", default=8)  # half of a web process's threads
 ENGINE_SILENCE_SECONDS = 5.0  # a link silent for longer refuses new calls
-SPEECH_FOLDER: str = env.str("SPEECH_FOLDER", default="")  # speech that the engine reads; empty: it speaks itself
-SWITCHBOARD_THREADS: int = env.int("SWITCHBOARD_THREADS", default=4)
+SWITCHBOARD_THREADS: int = env.int("SWITCHBOARD_THREADS", default=16)  # they wait for the disk
+SWITCHBOARD_LEASE_SECONDS: float = env.float("SWITCHBOARD_LEASE_SECONDS", default=10.0)
+
+# What a real engine plays: rendered and served by the switchboard at SPEECH_BIND; empty: the engine speaks by itself
+SPEECH_BIND: str = env.str("SPEECH_BIND", default="")
+SPEECH_URL: str = env.str("SPEECH_URL", default="") or f"http://{SPEECH_BIND}"  # SPEECH_BIND as the engine sees it
+SPEECH_FOLDER: str = env.str("SPEECH_FOLDER", default="")
+SPEECH_MEGABYTES: int = env.int("SPEECH_MEGABYTES", default=500)
+if SPEECH_BIND:
+    _host, _, _port = SPEECH_BIND.rpartition(":")
+    if not _host or not _port.isdecimal() or not 0 < int(_port) < 65536:
+        raise ImproperlyConfigured(f"SPEECH_BIND is host:port, not {SPEECH_BIND}")
+    if not re.fullmatch(r"https?://[A-Za-z0-9.-]+(:[0-9]+)?", SPEECH_URL) or urlsplit(SPEECH_URL).hostname == "0.0.0.0":  # noqa: S104
+        raise ImproperlyConfigured(
+            f"SPEECH_URL is http://host:port where the engine finds SPEECH_BIND, not {SPEECH_URL}"
+        )
+    if not Path(SPEECH_FOLDER).is_absolute() or SPEECH_MEGABYTES < 1:
+        raise ImproperlyConfigured("SPEECH_BIND needs SPEECH_FOLDER, a whole path, and a SPEECH_MEGABYTES above 0")
 
 # Customers' URLs: what on the inside they may reach all the same (host:port); empty in production
 OUTBOUND_ALLOWED: list[str] = env.list("OUTBOUND_ALLOWED", default=[])

@@ -8,9 +8,9 @@ from applications.views import Applications, Keys, OneApplication, OneKey, Webho
 from billing.views import BalanceView, Ledger, RateLookup
 from calls.views import Calls, Explain, Hangup, OneCall, Timeline, UsageView
 from minivoice import health
+from minivoice.openapi.views import browse, openapi
 from telephony.views import NumberByE164, Numbers, OneNumber, OneTrunk, Trunks
 from webhooks.views import TestEvent
-from minivoice.openapi.views import browse, openapi
 
 urlpatterns = [
     path("v1/applications", Applications.as_view()),

@@ -7,6 +7,7 @@ from pathlib import Path
 from django.conf import settings
 from django.db import connection
 
+from minivoice import lease
 from telephony.engines.ari import Ari
 from telephony.models import Engine
 from telephony.speech import Speech
@@ -18,8 +19,12 @@ def engine() -> Engine:
 
 
 def adapter() -> Ari:
-    """Return the adapter that commands the engine; its HTTP connections are kept for the life of the process."""
+    """Return the adapter that commands the engine; its HTTP connections are kept for the life of the process.
+
+    Ask for it before each command: a process whose lease is over ends here.
+    """
     row = engine()
+    lease.check()
     return _adapter(row.url, row.user, row.password)
 
 
@@ -38,5 +43,9 @@ def is_up(*, now: datetime) -> bool:
 
 @lru_cache(maxsize=4)
 def _adapter(url: str, user: str, password: str) -> Ari:
-    speech = Speech(Path(settings.SPEECH_FOLDER)).media if settings.SPEECH_FOLDER else None
-    return Ari(url, user, password, speech=speech)
+    if not settings.SPEECH_BIND:
+        return Ari(url, user, password)
+    speech = Speech(
+        Path(settings.SPEECH_FOLDER), url=settings.SPEECH_URL, kept_bytes=settings.SPEECH_MEGABYTES * 1_000_000
+    )
+    return Ari(url, user, password, speech=speech.media)

@@ -3,13 +3,20 @@
 import ctypes
 import hashlib
 import importlib
+import logging
 import os
+import re
 import threading
 import wave
 from array import array
+from contextlib import suppress
 from functools import cache
 from itertools import accumulate, pairwise
 from pathlib import Path
+
+from telephony.engines.facts import EngineError
+
+logger = logging.getLogger(__name__)
 
 RATE = 8000  # samples a second, 16 bit, one channel
 
@@ -21,42 +28,74 @@ _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctype
 _ESPEAK_RATE = 22050
 _BLOCK_IN, _BLOCK_OUT = 441, 160  # samples: 22,050 to 8,000 in whole numbers
 
+_FRESH_SECONDS = 60.0  # an engine told to play has fetched by then
+_OURS = re.compile(r"[0-9a-f]{64}\..+")  # nothing else in the folder is touched
+
 _lock = threading.Lock()  # the library speaks one text at a time
 
 
-class Speech:
-    """Spoken texts in a folder that the engine reads too, the `files_kept` last used."""
+class NotSpoken(EngineError):
+    """A text could not be rendered or kept; the log says why."""
 
-    def __init__(self, folder: Path, *, files_kept: int = 2000) -> None:
+
+class Speech:
+    """Spoken texts in `folder`, which is served to engines at `url` (`http://host:port`).
+
+    Beyond `kept_bytes` those last used longest ago are removed, but none that was used within the last minute.
+    """
+
+    def __init__(self, folder: Path, *, url: str, kept_bytes: int) -> None:
         self._folder = folder
-        self._files_kept = files_kept
-        folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+        self._url = url
+        self._kept_bytes = kept_bytes
+        self._rendering = threading.Lock()
 
     def media(self, text: str) -> str:
-        """Return what an engine plays to say `text`: `sound:` and the file, whose ending engines add themselves."""
-        path = self._folder / hashlib.sha256(f"{_VOICE}\n{text}".encode()).hexdigest()
-        file = path.with_suffix(".wav")
+        """Return what an engine plays to say `text`: `sound:` and an address of ours. Raises NotSpoken."""
+        digest = hashlib.sha256(f"{_VOICE}\n{text}".encode()).hexdigest()
+        file = self._folder / f"{digest}.wav"
         try:
-            os.utime(file)
-        except FileNotFoundError:
-            self._keep(file, render(text))
-        return f"sound:{path}"
+            if not _used(file):
+                with self._rendering:
+                    if not _used(file):
+                        self._keep(file, render(text))
+        except (ImportError, OSError, RuntimeError) as error:
+            logger.warning("a text of %d characters is not spoken: %s", len(text), error)
+            raise NotSpoken("the text could not be spoken") from error
+        return f"sound:{self._url}/{file.name}"
 
     def _keep(self, file: Path, samples: "array[int]") -> None:
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         half_written = file.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
-        with wave.open(str(half_written), "wb") as sound:
-            sound.setnchannels(1)
-            sound.setsampwidth(samples.itemsize)
-            sound.setframerate(RATE)
-            sound.writeframes(samples.tobytes())
-        half_written.replace(file)
-        kept = sorted(self._folder.glob("*.wav"), key=lambda other: other.stat().st_mtime)
-        for old in kept[: -self._files_kept]:
-            old.unlink(missing_ok=True)
+        try:
+            with half_written.open("wb") as target:
+                with wave.open(target, "wb") as sound:
+                    sound.setnchannels(1)
+                    sound.setsampwidth(samples.itemsize)
+                    sound.setframerate(RATE)
+                    sound.writeframes(samples.tobytes())
+                target.flush()
+                os.fsync(target.fileno())  # an empty file would be taken for the speech ever after
+            half_written.replace(file)
+        finally:
+            half_written.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # another process makes room at this moment
+            self._make_room()
+
+    def _make_room(self) -> None:
+        with os.scandir(self._folder) as entries:
+            found = [(entry.stat(), Path(entry)) for entry in entries if _OURS.fullmatch(entry.name)]
+        found.sort(key=lambda kept: kept[0].st_mtime, reverse=True)
+        fresh_since = found[0][0].st_mtime - _FRESH_SECONDS
+        total = 0
+        for about, path in found:
+            total += about.st_size
+            if total > self._kept_bytes and about.st_mtime < fresh_since:
+                path.unlink()
 
 
 def render(text: str) -> "array[int]":
-    """Return `text` spoken: samples of 16 bit, 8,000 a second."""
+    """Return `text` spoken: samples of 16 bit, 8,000 a second. Raises RuntimeError when eSpeak NG cannot."""
     spoken: array[int] = array("h")
     rest: array[int] = array("h")
 
@@ -75,9 +114,20 @@ def render(text: str) -> "array[int]":
     with _lock:
         library = _library()
         library.espeak_SetSynthCallback(callback)
-        library.espeak_Synth(utf8, len(utf8) + 1, 0, 0, 0, _UTF8, None, None)
+        error = library.espeak_Synth(utf8, len(utf8) + 1, 0, 0, 0, _UTF8, None, None)
+    if error:
+        raise RuntimeError(f"eSpeak NG: error {error}")
     spoken.extend(_slower(rest + array("h", bytes((_BLOCK_IN - len(rest)) * rest.itemsize))))
     return spoken
+
+
+def _used(file: Path) -> bool:
+    """Whether `file` is there; now it was the last one used."""
+    try:
+        os.utime(file)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _slower(block: "array[int]") -> "array[int]":

@@ -28,6 +28,7 @@ CLOCK_DOORS = {
     "*/admin/*.py",
     "*/management/commands/*.py",
     "calls/dialing.py",
+    "calls/lanes.py",
     "calls/switchboard.py",
     "calls/flow/fetching.py",
     "webhooks/pump.py",
@@ -37,6 +38,7 @@ CLOCK_DOORS = {
 # Who speaks to a network. Everything else asks one of these.
 NETWORK_DOORS = {
     "minivoice/outbound.py",
+    "telephony/media.py",
     "telephony/engines/*",
     "telephony/simulator/*",
     "minivoice/local/*",

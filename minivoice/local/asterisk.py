@@ -5,7 +5,7 @@
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import requests
@@ -16,12 +16,14 @@ from minivoice.local.supervisor import Process
 
 _SAME_EVERYWHERE = Path(__file__).resolve().parent.parent.parent / "deploy" / "engine" / "conf"
 _ANSWER_SECONDS = 2.0
+_ASK_CARRIER_SECONDS = 30
 
 
 class Asterisk:
     """The engine of the state folder `state`: ARI on `http_port`, SIP on `sip_port`, both of 127.0.0.1.
 
-    `trunks` are the carriers it knows: the endpoint's name, and where the carrier listens (`host:port`).
+    `trunks` are the carriers it knows: the endpoint's name, and where the carrier listens (`host:port`). Those in
+    `unwatched` it dials without having asked first whether the carrier is there.
     """
 
     def __init__(
@@ -34,6 +36,7 @@ class Asterisk:
         user: str,
         password: str,
         trunks: Mapping[str, str],
+        unwatched: Collection[str] = (),
     ) -> None:
         self.url = f"http://127.0.0.1:{http_port}/ari"
         self._installation = installation
@@ -41,18 +44,28 @@ class Asterisk:
         self._sockets = sockets.folder(state)
         self._http_port, self._sip_port = http_port, sip_port
         self._user, self._password = user, password
-        self._trunks = dict(trunks)
+        self._trunks, self._unwatched = dict(trunks), unwatched
 
     @property
     def charges(self) -> Path:
         """The file in which Asterisk itself writes a line for each channel that ended (its CDR)."""
         return self._home / "log" / "cdr-csv" / "Master.csv"
 
+    @property
+    def cache(self) -> Path:
+        """The folder of what the engine has fetched to play; any file in it may be removed at any time.
+
+        It is a short path: what was fetched is not played when its path is longer than the address it came from.
+        """
+        return self._sockets / "engine-cache"
+
     def prepare(self) -> None:
-        """Write the configuration anew; what the engine keeps itself (trunks pushed to it) stays."""
+        """Write the configuration anew, and empty the cache; what else the engine keeps (trunks pushed to it) stays."""
         configuration = self._home / "etc"
         shutil.rmtree(configuration, ignore_errors=True)
         shutil.copytree(_SAME_EVERYWHERE, configuration)
+        shutil.rmtree(self.cache, ignore_errors=True)
+        self.cache.mkdir(mode=0o700)
         for folder in ("db", "keys", "log/cdr-csv", "spool/recording", "spool/tmp"):
             (self._home / folder).mkdir(mode=0o700, parents=True, exist_ok=True)
         for name, text in self._different_here().items():
@@ -85,8 +98,8 @@ class Asterisk:
             "asterisk.conf": self._folders(),
             "http.conf": f"[general]\nenabled = yes\nbindaddr = 127.0.0.1\nbindport = {self._http_port}\n",
             "ari.conf": (
-                f"[general]\nenabled = yes\nchannelvars = ANSWERED_AT\n\n[{self._user}]\ntype = user\npassword = {self._password}\n"
-                "password_format = plain\n"
+                "[general]\nenabled = yes\nchannelvars = ANSWERED_AT\n\n"
+                f"[{self._user}]\ntype = user\npassword = {self._password}\npassword_format = plain\n"
             ),
             "rtp.conf": "[general]\nrtpstart = 8000\nrtpend = 11999\n",
             "pjsip.conf": "\n".join([_SIP.format(port=self._sip_port), *map(self._trunk, self._trunks)]),
@@ -105,13 +118,14 @@ class Asterisk:
             "astspooldir": home / "spool",
             "astrundir": self._sockets,  # its control socket: a short path
             "astlogdir": home / "log",
-            "astcachedir": home / "spool" / "tmp",
+            "astcachedir": self.cache,
         }
         lines = [f"{name} => {folder}" for name, folder in folders.items()]
         return "\n".join(["[directories]", *lines, "", "[options]", "documentation_language = en_US", ""])
 
     def _trunk(self, name: str) -> str:
-        return _TRUNK.format(name=name, carrier=self._trunks[name])
+        seconds = 0 if name in self._unwatched else _ASK_CARRIER_SECONDS
+        return _TRUNK.format(name=name, carrier=self._trunks[name], ask_seconds=seconds)
 
 
 _SIP = """\
@@ -152,5 +166,5 @@ aors = {name}
 [{name}]
 type = aor
 contact = sip:{carrier}
-qualify_frequency = 30
+qualify_frequency = {ask_seconds}
 """

@@ -8,6 +8,10 @@ from minivoice.local.carrier import Carrier
 from minivoice.local.engine import Installation
 from minivoice.local.supervisor import Process
 
+SILENT_TRUNK = (
+    "silent"  # an endpoint whose carrier is not there: 408 after 6.4 s, and a call goes on over the next trunk
+)
+_NOBODY = "127.0.0.1:9"
 _FIRST_RTP_PORT = 12000  # below it: Asterisk's own
 _RTP_PORTS_PER_CARRIER = 4000
 
@@ -18,7 +22,7 @@ def ports(trunks: Collection[str]) -> tuple[str, ...]:
 
 
 class Network:
-    """The network of the state folder `state`: a carrier for each of `trunks`.
+    """The network of the state folder `state`: a carrier for each of `trunks`, and the silent trunk.
 
     `ports` are ports of loopback by the names that `ports` returns. Callees of the trunks in `by_info` press digits
     by SIP INFO, others by RFC 2833.
@@ -54,7 +58,8 @@ class Network:
             sip_port=ports["sip"],
             user=user,
             password=password,
-            trunks={trunk: carrier.address for trunk, carrier in self._carriers.items()},
+            trunks={**{trunk: carrier.address for trunk, carrier in self._carriers.items()}, SILENT_TRUNK: _NOBODY},
+            unwatched=(SILENT_TRUNK,),
         )
 
     def carriers(self) -> list[Process]:

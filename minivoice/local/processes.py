@@ -7,6 +7,7 @@ from pathlib import Path
 
 import redis
 
+from minivoice.local.network import SILENT_TRUNK
 from minivoice.local.supervisor import Process
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -25,7 +26,7 @@ def manage(command: str, *arguments: str, environment: Mapping[str, str]) -> Pro
 
 def simulator(*, port: int, environment: Mapping[str, str]) -> Process:
     """The simulated network, listening on `port`."""
-    argv = [sys.executable, "manage.py", "simulator", "--port", str(port)]
+    argv = [sys.executable, "manage.py", "simulator", "--port", str(port), "--silent", SILENT_TRUNK]
     return _process("simulator", argv, environment, ready=lambda: answers(port, "/simulator/health"))
 
 

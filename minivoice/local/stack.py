@@ -48,6 +48,7 @@ class Platform:
         self._only, self._durable, self._say = only, durable, say
         self._lock: StateLock | None = None
         self._supervisor: Supervisor | None = None
+        self.real_network: Network | None = None
         self._real_engine: Installation | None = None
         self._cancelled = False
         self._writing = threading.Lock()
@@ -107,7 +108,7 @@ class Platform:
         if self._cancelled:
             run.cancel()
         stores = self._start_stores(run)
-        ports = kept.keep_ports(self.state, ("simulator", "playground", *network.ports([_TRUNK])))
+        ports = kept.keep_ports(self.state, ("simulator", "playground", "media", *network.ports([_TRUNK])))
         environment = self._environment(ports) | stores
         kept.write(self.state / "environment.json", _not_inherited(environment))
         self._say("Bringing the tables up to date ...")
@@ -154,7 +155,7 @@ class Platform:
         if self._real_engine is None:
             self._start_wanted(run, [processes.simulator(port=ports["simulator"], environment=environment)])
             return
-        real = Network(
+        self.real_network = real = Network(
             installation=self._real_engine,
             state=self.state,
             ports=ports,
@@ -190,11 +191,16 @@ class Platform:
             "EMBEDDED": "true",
             "ENGINE_URL": f"http://127.0.0.1:{engine_port}/ari",
             "ENGINE_USER": "minivoice",
-            **({"SPEECH_FOLDER": str(self.state / "speech")} if self._real_engine else {}),
+            **(self._speech(ports["media"]) if self._real_engine else {}),
             "PLAYGROUND_URL": f"http://{playground}",
             "OUTBOUND_ALLOWED": ",".join([*allowed, playground]),
             "PYTHONUNBUFFERED": "1",
         }
+
+    def _speech(self, port: int) -> dict[str, str]:
+        """What the switchboard needs to render speech, and to serve it to the real engine."""
+        media = f"127.0.0.1:{port}"
+        return {"SPEECH_BIND": media, "SPEECH_URL": f"http://{media}", "SPEECH_FOLDER": str(self.state / "speech")}
 
     def _write_facts(self, facts: dict[str, object] | None = None) -> None:
         """Write `ready.json`, once there are facts; its pids change when a process is started again."""

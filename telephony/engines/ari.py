@@ -1,28 +1,28 @@
 """The adapter for engines that speak ARI: Asterisk 20 or newer, and the simulated network.
 
-Commands go over HTTP, one session a thread, never sent twice. Events come over one WebSocket, which only the
-switchboard opens: a second socket of the same app silences the first.
+Events come over one WebSocket, which only the switchboard opens: a second socket of the same app silences the first.
+Its process commands the engine over that socket too where the engine can, every other one over HTTP. No command is
+ever sent twice.
 """
 
 import re
-import threading
 from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Any
+from contextlib import suppress
+from typing import Any, BinaryIO
 from urllib.parse import urlencode
 
-import requests
-from urllib3.exceptions import NewConnectionError
 from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
 from telephony.engines import ari_events
-from telephony.engines.facts import Answer, Channel, ChannelGone, CommandRefused, EngineUnreachable, Fact
+from telephony.engines.ari_media import Bridges, Recordings
+from telephony.engines.ari_transport import TIMEOUT_SECONDS, Answered, Http, NothingSent, Request, Socket
+from telephony.engines.ari_words import ID, checked, failure
+from telephony.engines.facts import Answer, Channel, ChannelGone, Direction, EngineUnreachable, Fact
 
-_TIMEOUT_SECONDS = 3.0
 _PING_SECONDS = 5.0
 
-_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _ENDPOINT = re.compile(r"[A-Za-z]{1,16}/[A-Za-z0-9+*#_.@:/-]{1,255}")
 _CALLER_ID = re.compile(r"[A-Za-z0-9+*#_.-]{0,80}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,79}(\([A-Za-z0-9_-]{1,40}\))?")
@@ -59,7 +59,15 @@ class Ari:
         self._credentials = (user, password)
         self._app = app
         self._speech = speech
-        self._threads = threading.local()
+        self._http = Http(self._url, self._credentials)
+        self._socket: Socket | None = None
+        self.recordings = Recordings(self._command, self._download)
+        self.bridges = Bridges(self._command)
+
+    @property
+    def is_over_socket(self) -> bool:
+        """Whether commands go over the event socket at present."""
+        return self._socket is not None and self._socket.is_able
 
     def originate(
         self,
@@ -77,65 +85,72 @@ class Ari:
         in use means that an earlier request arrived: TAKEN. Raises ValueError only.
         """
         body = {
-            "channelId": _checked(_ID, channel_id),
-            "endpoint": _checked(_ENDPOINT, endpoint),
-            "callerId": _checked(_CALLER_ID, caller_id),
-            "context": _checked(_ID, context),
+            "channelId": checked(ID, channel_id),
+            "endpoint": checked(_ENDPOINT, endpoint),
+            "callerId": checked(_CALLER_ID, caller_id),
+            "context": checked(ID, context),
             "extension": "s",
             "priority": 1,
             "timeout": setup_seconds,
-            "variables": {_checked(_VARIABLE, name): _checked(_VALUE, value) for name, value in variables.items()},
+            "variables": {checked(_VARIABLE, name): checked(_VALUE, value) for name, value in variables.items()},
         }
         try:
-            response = self._send("POST", "/channels", json=body)
-        except requests.RequestException as error:
-            return Answer.REFUSED if _nothing_was_sent(error) else Answer.UNCLEAR
-        if response.status_code == requests.codes.conflict:
-            # Asterisk remembers this error for the connection's thread, and would answer the next refusal with it.
-            self._threads.session.close()
-        return _answer(response)
+            return _answer(self._send("POST", "/channels", json=body))
+        except NothingSent:
+            return Answer.REFUSED
+        except EngineUnreachable:
+            return Answer.UNCLEAR
 
     def hang_up(self, channel_id: str, *, reason_code: int | None = None) -> bool:
         """End a channel, ringing or answered, with a Q.850 cause (default 16). False when it is gone."""
         params = {} if reason_code is None else {"reason_code": str(reason_code)}
         try:
-            self._command("DELETE", f"/channels/{_checked(_ID, channel_id)}", params=params)
+            self._command("DELETE", f"/channels/{checked(ID, channel_id)}", params=params)
         except ChannelGone:
             return False
         return True
 
     def answer(self, channel_id: str) -> None:
         """Answer an inbound channel; nothing happens to one that is up. Raises ChannelGone."""
-        self._command("POST", f"/channels/{_checked(_ID, channel_id)}/answer")
+        self._command("POST", f"/channels/{checked(ID, channel_id)}/answer")
 
     def play(self, channel_id: str, *, playback_id: str, media: Sequence[str]) -> None:
         """Play `media` one after the other, after what is playing already; PLAYED or PLAY_FAILED follows.
 
         Media that does not exist is taken and fails later. Raises ChannelGone.
         """
-        path = f"/channels/{_checked(_ID, channel_id)}/play/{_checked(_ID, playback_id)}"
-        self._command("POST", path, json={"media": [self._playable(_checked(_MEDIA, item)) for item in media]})
+        path = f"/channels/{checked(ID, channel_id)}/play/{checked(ID, playback_id)}"
+        self._command("POST", path, json={"media": [self._playable(checked(_MEDIA, item)) for item in media]})
 
     def stop_playback(self, playback_id: str) -> bool:
         """Stop a playback; PLAYED follows. False when it has ended already."""
         try:
-            self._command("DELETE", f"/playbacks/{_checked(_ID, playback_id)}")
+            self._command("DELETE", f"/playbacks/{checked(ID, playback_id)}")
         except ChannelGone:
             return False
         return True
+
+    def snoop(self, channel_id: str, *, snoop_id: str, direction: Direction) -> None:
+        """Listen in: a channel `snoop_id` of its own, ours to record (silence included) once it has ENTERED.
+
+        It ends with the channel. One that we hang up stays in the list until the channel next says or hears
+        something. Raises ChannelGone, and CommandRefused when `snoop_id` is in use.
+        """
+        path = f"/channels/{checked(ID, channel_id)}/snoop/{checked(ID, snoop_id)}"
+        self._command("POST", path, params={"spy": direction.value, "app": self._app})
 
     def set_timer(self, channel_id: str, *, seconds: float) -> None:
         """Let the engine end the channel `seconds` from now, whatever becomes of us. Raises ChannelGone."""
         if seconds <= 0:
             raise ValueError("a timer of no seconds would be no timer")
         params = {"variable": "TIMEOUT(absolute)", "value": f"{seconds:.3f}"}
-        self._command("POST", f"/channels/{_checked(_ID, channel_id)}/variable", params=params)
+        self._command("POST", f"/channels/{checked(ID, channel_id)}/variable", params=params)
 
     def get_variable(self, channel_id: str, name: str) -> str | None:
         """Return a channel's variable or dialplan function, None when it is not set. Raises ChannelGone."""
-        path = f"/channels/{_checked(_ID, channel_id)}/variable"
+        path = f"/channels/{checked(ID, channel_id)}/variable"
         try:
-            return str(self._json("GET", path, params={"variable": _checked(_VARIABLE, name)})["value"])
+            return str(self._json("GET", path, params={"variable": checked(_VARIABLE, name)})["value"])
         except ChannelGone as error:
             if "variable was not found" in str(error):
                 return None
@@ -159,13 +174,18 @@ class Ari:
         then. Frames that make no sense are counted in `malformed_count` and skipped.
         """
         try:
-            async with self._socket() as socket:
-                if on_connect is not None:
-                    on_connect()
-                async for frame in socket:
-                    fact = self._read(frame)
-                    if fact is not None:
-                        yield fact
+            async with self._connection() as connection:
+                socket = self._socket = Socket(connection)
+                try:
+                    await socket.greet()
+                    if on_connect is not None:
+                        on_connect()
+                    async for frame in connection:
+                        fact = self._read(frame, socket)
+                        if fact is not None:
+                            yield fact
+                finally:
+                    socket.drop()
         except (OSError, WebSocketException) as error:
             raise EngineUnreachable(f"event socket: {type(error).__name__}: {error}") from error
         raise EngineUnreachable("the engine closed the event socket")
@@ -175,7 +195,7 @@ class Ari:
             return media
         return self._speech(media.removeprefix(_SAY))
 
-    def _socket(self) -> connect:
+    def _connection(self) -> connect:
         # The password travels in a header: addresses end up in logs.
         token = b64encode(":".join(self._credentials).encode()).decode()
         query = urlencode({"app": self._app, "subscribeAll": "true"})
@@ -184,15 +204,18 @@ class Ari:
             additional_headers={"Authorization": f"Basic {token}"},
             compression=None,
             proxy=None,
-            open_timeout=_TIMEOUT_SECONDS,
+            open_timeout=TIMEOUT_SECONDS,
             ping_interval=_PING_SECONDS,
             ping_timeout=_PING_SECONDS,
             close_timeout=1,
         )
 
-    def _read(self, frame: str | bytes) -> Fact | None:
+    def _read(self, frame: str | bytes, socket: Socket) -> Fact | None:
         try:
             event = ari_events.parse(frame)
+            if event["type"] == "RESTResponse":
+                socket.take(event)
+                return None
             fact = ari_events.fact(event)
         except ValueError:
             self.malformed_count += 1
@@ -201,54 +224,51 @@ class Ari:
             raise EngineUnreachable("another process has taken over the event socket")
         return fact
 
-    def _json(self, method: str, path: str, **parts: Any) -> Any:
+    def _json(self, method: str, path: str, *, params: Mapping[str, str] | None = None) -> Any:
         try:
-            return self._command(method, path, **parts).json()
-        except requests.JSONDecodeError as error:
+            return self._command(method, path, params=params).json()
+        except ValueError as error:
             raise EngineUnreachable(f"{method} {path}: an answer that is not JSON") from error
 
-    def _command(self, method: str, path: str, **parts: Any) -> requests.Response:
-        try:
-            response = self._send(method, path, **parts)
-        except requests.RequestException as error:
-            raise EngineUnreachable(f"{method} {path}: {type(error).__name__}") from error
-        status = response.status_code
-        if status < 300:
-            return response
-        message = f"{method} {path}: {status} {response.text[:200]}"
-        if status in (404, 409, 412):
-            raise ChannelGone(message)
-        if status in (400, 422):
-            raise CommandRefused(message)
-        raise EngineUnreachable(message)
+    def _command(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        json: Mapping[str, Any] | None = None,
+    ) -> Answered:
+        answered = self._send(method, path, params=params, json=json)
+        if answered.status < 300:
+            return answered
+        message = f"{method} {path}: {answered.status} {answered.text[:200]}"
+        raise failure(answered, message)
 
-    def _send(self, method: str, path: str, **parts: Any) -> requests.Response:
-        session: requests.Session | None = getattr(self._threads, "session", None)
-        if session is None:
-            session = self._threads.session = requests.Session()
-            session.auth = self._credentials
-            session.trust_env = False
-        url = self._url + path
-        return session.request(method, url, timeout=_TIMEOUT_SECONDS, allow_redirects=False, **parts)
+    def _download(self, path: str, file: BinaryIO) -> int:
+        found = self._http.download(path, file)
+        if isinstance(found, Answered):
+            raise failure(found, f"GET {path}: {found.status} {found.text[:200]}")
+        return found
 
-
-def _checked(pattern: re.Pattern[str], text: str) -> str:
-    if not pattern.fullmatch(text):
-        raise ValueError(f"not fit for the engine: {text[:80]!r}")
-    return text
-
-
-def _nothing_was_sent(error: requests.RequestException) -> bool:
-    if isinstance(error, requests.ConnectTimeout):
-        return True
-    reason = getattr(error.args[0], "reason", None) if error.args else None
-    return isinstance(reason, NewConnectionError)
+    def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        json: Mapping[str, Any] | None = None,
+    ) -> Answered:
+        request = Request.of(method, path, params, json)
+        if self._socket is not None:
+            with suppress(NothingSent):
+                return self._socket.ask(request)
+        return self._http.ask(request)
 
 
-def _answer(response: requests.Response) -> Answer:
-    status = response.status_code
+def _answer(answered: Answered) -> Answer:
+    status = answered.status
     if status < 300 or status == 409:
         return Answer.TAKEN
-    if 400 <= status < 500 or (status == 500 and "Allocation failed" in response.text):
+    if 400 <= status < 500 or (status == 500 and "Allocation failed" in answered.text):
         return Answer.REFUSED
     return Answer.UNCLEAR

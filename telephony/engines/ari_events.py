@@ -71,6 +71,23 @@ def _playback_finished(event: Event) -> Fact | None:
     return _fact(event, outcome, channel_id=channel_id, playback_id=playback["id"])
 
 
+def _recording(event: Event) -> Fact:
+    recording = event["recording"]
+    target, _, target_id = recording["target_uri"].partition(":")
+    return _fact(
+        event,
+        _RECORDINGS[event["type"]],
+        channel_id=target_id if target == "channel" else "",
+        bridge_id=target_id if target == "bridge" else "",
+        recording=str(recording["name"]),
+        duration_seconds=_number(recording, "duration"),
+    )
+
+
+def _bridge(event: Event) -> Fact:
+    return _fact(event, _BRIDGES[event["type"]], bridge_id=str(event["bridge"]["id"]))
+
+
 def _hangup_requested(event: Event) -> Fact | None:
     # The `cause` of a soft request is no Q.850 cause but Asterisk's own flag: 32 for a hang-up that somebody asked
     # for, 16 for a dialplan that has ended, which every answered channel's does, by the timer too.
@@ -113,12 +130,20 @@ def _number(event: Event, name: str) -> int | None:
 _ASKED_FOR = 32  # AST_SOFTHANGUP_EXPLICIT, `include/asterisk/channel.h`
 _DIALS = {"RINGING": Kind.RINGING, "PROGRESS": Kind.PROGRESS, "ANSWER": Kind.ANSWERED}
 _STATES = {"Ringing": Kind.RINGING, "Up": Kind.ANSWERED}
+_RECORDINGS = {
+    "RecordingStarted": Kind.RECORDING_STARTED,
+    "RecordingFinished": Kind.RECORDED,
+    "RecordingFailed": Kind.RECORDING_FAILED,
+}
+_BRIDGES = {"ChannelEnteredBridge": Kind.JOINED, "ChannelLeftBridge": Kind.LEFT}
 _TRANSLATIONS: dict[str, Callable[[Event], Fact | None]] = {
     "Dial": _dial,
     "ChannelStateChange": _state_change,
     "StasisStart": _entered,
     "ChannelDtmfReceived": _digit,
     "PlaybackFinished": _playback_finished,
+    **dict.fromkeys(_RECORDINGS, _recording),
+    **dict.fromkeys(_BRIDGES, _bridge),
     "ChannelHangupRequest": _hangup_requested,
     "ChannelDestroyed": _destroyed,
 }

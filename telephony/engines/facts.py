@@ -14,12 +14,20 @@ class EngineUnreachable(EngineError):
     """No answer, a broken one, or one that proves nothing. It does not mean that calls have ended."""
 
 
+class EngineGone(EngineUnreachable):
+    """Its port refuses connections: no process of it is there. A restart begins like this too."""
+
+
 class ChannelGone(EngineError):
-    """The channel or playback has ended, or is not (or not yet, or no longer) ours to command."""
+    """The channel (or playback, recording, bridge) has ended, or is not, not yet, or no longer ours to command."""
 
 
 class CommandRefused(EngineError):
     """The engine understood the command and will not do it."""
+
+
+class NameTaken(CommandRefused):
+    """There is a recording or bridge of this name: an earlier request may have arrived."""
 
 
 class Answer(StrEnum):
@@ -30,8 +38,25 @@ class Answer(StrEnum):
     UNCLEAR = "unclear"  # may ring: events or the channel list decide, nothing is dialled again
 
 
+class Direction(StrEnum):
+    """Which of a channel's audio."""
+
+    IN = "in"  # what the far end says
+    OUT = "out"  # what it hears
+    BOTH = "both"
+
+
+class EndsOn(StrEnum):
+    """Which key of the far end's ends a recording."""
+
+    NOTHING = "none"
+    ANY = "any"
+    STAR = "*"
+    HASH = "#"
+
+
 class Kind(StrEnum):
-    """What can happen to a channel."""
+    """What can happen to a channel, or to a bridge where `Fact.bridge_id` says so."""
 
     RINGING = "ringing"
     PROGRESS = "progress"  # 183, early media
@@ -40,8 +65,14 @@ class Kind(StrEnum):
     DIGIT = "digit"
     PLAYED = "played"  # to its end, or stopped by us
     PLAY_FAILED = "play_failed"
+    RECORDING_STARTED = "recording_started"
+    RECORDED = "recorded"  # to its end, stopped by us, or with the channel: there is a file
+    RECORDING_FAILED = "recording_failed"
+    JOINED = "joined"  # entered a bridge
+    LEFT = "left"
     HANGUP_REQUESTED = "hangup_requested"  # by us or the far end; an answered call that ends without it: the timer
     ENDED = "ended"
+    LOST = "lost"  # ended unseen: it is in the engine's list no more
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +80,13 @@ class Fact:
     """One thing that happened to a channel. May come twice, late or in another order."""
 
     kind: Kind
-    channel_id: str
+    channel_id: str  # empty for the recording of a bridge
     at: datetime  # by the engine's clock, UTC, milliseconds
     digit: str = ""
     playback_id: str = ""
+    recording: str = ""  # its name
+    duration_seconds: int | None = None  # of a recording that has ended, rounded down
+    bridge_id: str = ""
     cause: int | None = None  # Q.850
     sip_code: int | None = None
     answered_at: datetime | None = None  # told with everything that happens later: the answer itself may go unheard

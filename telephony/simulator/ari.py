@@ -4,20 +4,28 @@ import asyncio
 import hmac
 import json
 from base64 import b64encode
-from typing import Any
+from collections.abc import Awaitable
+from typing import Any, TypeVar
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from telephony.simulator import events
-from telephony.simulator.channels import NORMAL_CLEARING, Channel, NotInApp, Order
+from telephony.simulator.channels import NORMAL_CLEARING, Order
 from telephony.simulator.faults import Faults
-from telephony.simulator.network import AllocationFailed, IdInUse, Network
+from telephony.simulator.legs import Leg, NotInApp
+from telephony.simulator.media import Media
+from telephony.simulator.network import AllocationFailed, BridgeExists, IdInUse, Network, SnoopFailed
+from telephony.simulator.recordings import NameTaken
+from telephony.simulator.rest import Asked, Requests, Route
 from telephony.simulator.sockets import Listener, Sockets
 from telephony.simulator.timing import Timing
 
 _HANGING_SECONDS = 60.0
+_LONGEST_FRAME_BYTES = 65_535  # of a request over the event socket
 _DEFAULT_TIMEOUT_SECONDS = 30
+
+Response = TypeVar("Response", bound=web.StreamResponse)
 
 
 def application(
@@ -26,20 +34,9 @@ def application(
     """Return the interface, to be mounted under `/ari`."""
     ari = _Ari(network=network, sockets=sockets, faults=faults, timing=timing)
     interface = web.Application(middlewares=[_authentication(user, password), _errors])
-    interface.add_routes(
-        [
-            web.get("/asterisk/ping", ari.ping),
-            web.get("/events", ari.events),
-            web.get("/channels", ari.channels),
-            web.post("/channels", ari.originate),
-            web.delete("/channels/{channel_id}", ari.hang_up),
-            web.post("/channels/{channel_id}/answer", ari.answer),
-            web.post("/channels/{channel_id}/play/{playback_id}", ari.play),
-            web.get("/channels/{channel_id}/variable", ari.variable),
-            web.post("/channels/{channel_id}/variable", ari.set_variable),
-            web.delete("/playbacks/{playback_id}", ari.stop_playback),
-        ]
-    )
+    interface.router.add_get("/events", ari.events)
+    for method, path, handler in ari.routes:
+        interface.router.add_route(method, path, handler)
     return interface
 
 
@@ -49,31 +46,41 @@ class _Ari:
         self._sockets = sockets
         self._faults = faults
         self._timing = timing
+        self.routes: list[Route] = [
+            ("GET", "/asterisk/ping", self.ping),
+            ("GET", "/channels", self.channels),
+            ("POST", "/channels", self.originate),
+            ("DELETE", "/channels/{channel_id}", self.hang_up),
+            ("POST", "/channels/{channel_id}/answer", self.answer),
+            ("POST", "/channels/{channel_id}/play/{playback_id}", self.play),
+            ("GET", "/channels/{channel_id}/variable", self.variable),
+            ("POST", "/channels/{channel_id}/variable", self.set_variable),
+            ("DELETE", "/playbacks/{playback_id}", self.stop_playback),
+            *Media(network).routes,
+        ]
 
-    async def ping(self, _request: web.Request) -> web.Response:
+    async def ping(self, _request: Asked) -> web.Response:
         at = events.timestamp(self._timing.now())
         return web.json_response({"ping": "pong", "timestamp": at, "asterisk_id": events.ENGINE_ID})
 
     async def events(self, request: web.Request) -> web.StreamResponse:
         if request.query.get("app") != events.APP:
             raise web.HTTPBadRequest(text=f"the only app here is {events.APP}")
-        socket = web.WebSocketResponse(compress=False)
+        socket = web.WebSocketResponse(compress=False, max_msg_size=_LONGEST_FRAME_BYTES)
         await socket.prepare(request)
         listener = Listener(request, everything=request.query.get("subscribeAll") == "true")
         self._sockets.attach(listener)
-        pump = asyncio.create_task(listener.pump(socket))
+        requests = Requests(self.routes, guard=_answered, transport=request.transport, timing=self._timing)
         try:
-            async for _ in socket:  # nothing is expected; this answers pings and notices the end
-                pass
+            await listener.serve(socket, answer=requests.answer)
         finally:
             self._sockets.detach(listener)
-            pump.cancel()
         return socket
 
-    async def channels(self, _request: web.Request) -> web.Response:
+    async def channels(self, _request: Asked) -> web.Response:
         return web.json_response([events.channel(channel) for channel in self._network.channels()])
 
-    async def originate(self, request: web.Request) -> web.Response:
+    async def originate(self, request: Asked) -> web.Response:
         order = _order(await _body(request))
         fault = self._faults.originate
         struck = fault.strikes()
@@ -89,40 +96,40 @@ class _Ari:
             request.transport.abort()
         return web.json_response(events.channel(channel))
 
-    async def hang_up(self, request: web.Request) -> web.Response:
+    async def hang_up(self, request: Asked) -> web.Response:
         cause = int(request.query.get("reason_code", NORMAL_CLEARING))
         self._channel(request).hang_up(cause=cause)
         return web.Response(status=204)
 
-    async def answer(self, request: web.Request) -> web.Response:
+    async def answer(self, request: Asked) -> web.Response:
         self._channel(request).must_be_in_app()
         return web.Response(status=204)
 
-    async def play(self, request: web.Request) -> web.Response:
+    async def play(self, request: Asked) -> web.Response:
         media = (await _body(request)).get("media")
         if not isinstance(media, list) or not media or not all(isinstance(item, str) for item in media):
             raise ValueError("media")
         playback = self._channel(request).play(request.match_info["playback_id"], media)
         return web.json_response(events.playback(playback), status=201)
 
-    async def stop_playback(self, request: web.Request) -> web.Response:
+    async def stop_playback(self, request: Asked) -> web.Response:
         try:
             self._network.stop_playback(request.match_info["playback_id"])
         except KeyError:
             raise web.HTTPNotFound(text="Playback not found") from None
         return web.Response(status=204)
 
-    async def variable(self, request: web.Request) -> web.Response:
+    async def variable(self, request: Asked) -> web.Response:
         value = self._channel(request).variable(request.query["variable"])
         if value is None:
             raise web.HTTPNotFound(text="Provided variable was not found")
         return web.json_response({"value": value})
 
-    async def set_variable(self, request: web.Request) -> web.Response:
+    async def set_variable(self, request: Asked) -> web.Response:
         self._channel(request).set_variable(request.query["variable"], request.query.get("value", ""))
         return web.Response(status=204)
 
-    def _channel(self, request: web.Request) -> Channel:
+    def _channel(self, request: Asked) -> Leg:
         try:
             return self._network.channel(request.match_info["channel_id"])
         except KeyError:
@@ -145,15 +152,25 @@ def _authentication(user: str, password: str) -> Middleware:
 
 @web.middleware
 async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    return await _answered(handler(request))
+
+
+async def _answered(response: Awaitable[Response]) -> Response | web.Response:
     """Answer errors as Asterisk does: JSON with a message, or its odd `error` for a failed allocation."""
     try:
-        return await handler(request)
+        return await response
     except AllocationFailed:
         return web.json_response({"error": "Allocation failed"}, status=500)
     except IdInUse:
         return _refusal(409, "Channel with given unique ID already exists")
     except NotInApp:
         return _refusal(409, "Channel not in Stasis application")
+    except NameTaken as taken:
+        return _refusal(409, str(taken))
+    except BridgeExists as exists:
+        return _refusal(409, f"Bridge with id '{exists}' already exists")
+    except SnoopFailed:
+        return _refusal(500, "Snoop channel could not be created")
     except (ValueError, KeyError, TypeError, OverflowError) as error:
         return _refusal(400, f"Invalid parameter: {error}")
     except web.HTTPError as error:
@@ -164,7 +181,7 @@ def _refusal(status: int, message: str) -> web.Response:
     return web.json_response({"message": message}, status=status)
 
 
-async def _body(request: web.Request) -> dict[str, Any]:
+async def _body(request: Asked) -> dict[str, Any]:
     body = json.loads(await request.text())
     if not isinstance(body, dict):
         raise ValueError("body")  # noqa: TRY004  any bad body is one kind of error here

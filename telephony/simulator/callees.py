@@ -9,6 +9,7 @@ class Callee:
     """How somebody takes a call."""
 
     refuses_with: int | None = None  # SIP code
+    refuses_after_seconds: float = 0.1
     rings: bool = True
     early_media: bool = False
     answers_after_seconds: float | None = 0.2  # None: never
@@ -23,9 +24,15 @@ def callee(number: str) -> Callee:
         return _BY_END[end]
     if re.fullmatch("7[0-9]{2}", end):
         return Callee(presses=f"{end[1:]}#")
+    if re.fullmatch("8[0-9]{2}", end):
+        return Callee(answers_after_seconds=int(end[1:]))
     if re.fullmatch("9[0-9]{2}", end):
         return Callee(hangs_up_after_seconds=int(end[1:]))
     return Callee()
+
+
+# Who answers on a trunk whose carrier is not there: the engine gives up, `timer_b` later.
+NOBODY = Callee(refuses_with=408, refuses_after_seconds=6.4, rings=False, answers_after_seconds=None)
 
 
 def _refusing(sip_code: int) -> Callee:

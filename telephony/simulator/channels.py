@@ -8,41 +8,25 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
 from telephony.simulator import events
 from telephony.simulator.callees import Callee
-from telephony.simulator.playing import Playback, Player
-from telephony.simulator.timing import Timer, Timing
+from telephony.simulator.legs import ASKED_FOR, Leg
+from telephony.simulator.playing import Playback
+from telephony.simulator.timing import Timer
 
 NORMAL_CLEARING = 16
 
 _NO_ANSWER = 19
 _NO_ANSWER_SIP = 480
-_Q850 = {404: 1, 486: 17, 503: 34, 603: 21}
+_Q850 = {404: 1, 408: 18, 486: 17, 503: 34, 603: 21}
 _SIP = {cause: code for code, cause in _Q850.items()}
 _DIAL_STATUSES = {17: "BUSY", 34: "CONGESTION"}
-_ASKED_FOR, _DIALPLAN_ENDED = 32, 16  # Asterisk's flags of a soft hang-up, which it writes as the event's cause
 _FIRST_WORD_SECONDS = 0.02  # until the far end rings
-_REFUSAL_SECONDS = 0.1
 _APP_RETRY_SECONDS = 0.5
 _APP_RETRIES = 30
 _BETWEEN_DIGITS_SECONDS = 0.1
-
-
-class Audience(Protocol):
-    """Who hears what happens."""
-
-    @property
-    def connected(self) -> bool:
-        """Say whether anybody listens for the app."""
-
-    def publish(self, event: events.Event, *, in_app: bool) -> None:
-        """Tell an event of a channel, in the app or not."""
-
-
-class NotInApp(Exception):
-    """The channel is not ours to command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,32 +57,15 @@ class Record:
     sip_code: int | None = None
 
 
-class Channel:
+class Channel(Leg):
     """One call's leg."""
 
-    def __init__(
-        self,
-        order: Order,
-        *,
-        name: str,
-        callee: Callee,
-        record: Record,
-        timing: Timing,
-        audience: Audience,
-        on_end: Callable[[], object],
-    ) -> None:
+    def __init__(self, order: Order, *, callee: Callee, record: Record, **parts: Any) -> None:
+        super().__init__(channel_id=order.channel_id, **parts)
+        self.number, self.caller_id, self.context = order.number, order.caller_id, order.context
         self.order = order
-        self.name = name
-        self.state = "Down"
-        self.in_app = False  # entered our app: ours to command
-        self.created_at = timing.now()
-        self.answered_at: datetime | None = None  # by its dialplan, which runs after the answer was told
-        self.player = Player(timing=timing, tell=self._tell_playback)
         self._callee = callee
         self._record = record
-        self._timing = timing
-        self._audience = audience
-        self._on_end = on_end
         self._variables = dict(order.variables)
         self._presses = callee.presses  # what the callee still means to press, then what waits its turn
         self._unpressed = ""
@@ -112,7 +79,7 @@ class Channel:
         self._tell_dial("")
         callee = self._callee
         if callee.refuses_with is not None:
-            self._later("refuse", _REFUSAL_SECONDS, self._refuse)
+            self._later("refuse", callee.refuses_after_seconds, self._refuse)
         if callee.rings:
             self._later("ring", _FIRST_WORD_SECONDS, self._ring)
         if callee.early_media:
@@ -124,7 +91,7 @@ class Channel:
 
     def hang_up(self, *, cause: int = NORMAL_CLEARING) -> None:
         """End at our request, ringing or answered."""
-        self._tell("ChannelHangupRequest", soft=True, cause=_ASKED_FOR)
+        self._tell("ChannelHangupRequest", soft=True, cause=ASKED_FOR)
         if self.state == "Up":
             self._end(cause=cause, sip_code=_SIP.get(cause))
         else:
@@ -142,38 +109,26 @@ class Channel:
         if "press" not in self._timers:
             self._press_one()
 
-    def play(self, playback_id: str, media: list[str]) -> Playback:
-        """Play after what is playing already. Raises NotInApp."""
-        self.must_be_in_app()
-        playback = Playback(id=playback_id, channel_id=self.order.channel_id, media=media)
-        self.player.add(playback)
-        return playback
-
     def set_variable(self, name: str, value: str) -> None:
         """Set a variable, or the absolute timer. Raises NotInApp, ValueError for a bad timer."""
         self.must_be_in_app()
         if name == "TIMEOUT(absolute)":
             self._set_timer(float(value))
         else:
-            self._variables[name] = value
+            super().set_variable(name, value)
 
     def variable(self, name: str) -> str | None:
         """Return a variable, or the seconds left on the absolute timer; None when not set."""
         if name != "TIMEOUT(absolute)":
-            return self._variables.get(name)
+            return super().variable(name)
         left = self._timer_ends_at - self._timing.now() if self._timer_ends_at else timedelta()
         return f"{left.total_seconds():.3f}"
-
-    def must_be_in_app(self) -> None:
-        """Raise NotInApp unless the channel has entered our app."""
-        if not self.in_app:
-            raise NotInApp(self.order.channel_id)
 
     def vanish(self) -> None:
         """Be gone without a word, as in a restart of the engine."""
         for timer in self._timers.values():
             timer.cancel()
-        self.player.forget()
+        super().vanish()
 
     def _ring(self) -> None:
         self.state = "Ringing"
@@ -213,6 +168,8 @@ class Channel:
         if self._unpressed:
             digit, self._unpressed = self._unpressed[0], self._unpressed[1:]
             self._tell("ChannelDtmfReceived", digit=digit, duration_ms=100)
+            for recording in self._own_recordings():
+                recording.pressed(digit)
             self._later("press", _BETWEEN_DIGITS_SECONDS, self._press_one)
 
     def _set_timer(self, seconds: float) -> None:
@@ -234,15 +191,9 @@ class Channel:
     def _end(self, *, cause: int, sip_code: int | None = None) -> None:
         for timer in self._timers.values():
             timer.cancel()
-        self.player.hang_up()
         now = self._timing.now()
         self._record.ended_at, self._record.cause, self._record.sip_code = now, cause, sip_code
-        if self.in_app:
-            self._tell("StasisEnd")
-        if self.state == "Up":
-            self._tell("ChannelHangupRequest", soft=True, cause=_DIALPLAN_ENDED)
-        self._publish(events.destroyed(self, now, cause=cause, sip_code=sip_code))
-        self._on_end()
+        self._gone(cause=cause, sip_code=sip_code)
 
     def _later(self, name: str, seconds: float, action: Callable[[], None]) -> None:
         self._timers[name] = self._timing.later(seconds, action)
@@ -252,17 +203,11 @@ class Channel:
         if timer is not None:
             timer.cancel()
 
-    def _tell(self, kind: str, **parts: Any) -> None:
-        self._publish(events.event(kind, self._timing.now(), **parts, channel=events.channel(self)))
-
     def _tell_dial(self, status: str) -> None:
         self._publish(events.dial(self, self._timing.now(), status))
 
     def _tell_playback(self, kind: str, playback: Playback) -> None:
-        self._publish(events.event(kind, self._timing.now(), playback=events.playback(playback)))
+        super()._tell_playback(kind, playback)
         if kind == "PlaybackFinished" and self._presses and playback.state == "done":
-            presses, self._presses = self._presses, ""
-            self.press(presses)
-
-    def _publish(self, event: events.Event) -> None:
-        self._audience.publish(event, in_app=self.in_app)
+            self._unpressed, self._presses = self._unpressed + self._presses, ""
+            self._later("press", _BETWEEN_DIGITS_SECONDS, self._press_one)

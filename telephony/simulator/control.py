@@ -91,12 +91,12 @@ class _Control:
 
     async def hang_up(self, request: web.Request) -> web.Response:
         body = await request.json()
-        self._network.channel(body["channel_id"]).far_end_hangs_up()
+        self._network.call(body["channel_id"]).far_end_hangs_up()
         return web.Response(status=204)
 
     async def press(self, request: web.Request) -> web.Response:
         body = await request.json()
-        self._network.channel(body["channel_id"]).press(str(body["digits"]))
+        self._network.call(body["channel_id"]).press(str(body["digits"]))
         return web.Response(status=204)
 
 

@@ -6,8 +6,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from telephony.simulator.bridges import Bridge
     from telephony.simulator.channels import Channel
+    from telephony.simulator.legs import Leg
     from telephony.simulator.playing import Playback
+    from telephony.simulator.recordings import Recording
 
 Event = dict[str, Any]
 
@@ -20,18 +23,18 @@ def event(kind: str, at: datetime, **parts: Any) -> Event:
     return {"type": kind, "timestamp": timestamp(at), **parts, "asterisk_id": ENGINE_ID, "application": APP}
 
 
-def channel(row: Channel) -> Event:
+def channel(row: Leg) -> Event:
     """Return a channel as in the channel list and in events."""
     return {
-        "id": row.order.channel_id,
+        "id": row.id,
         "name": row.name,
         "state": row.state,
-        "protocol_id": f"{row.order.channel_id}@simulator",
-        "caller": {"name": "", "number": row.order.number},
-        "connected": {"name": "", "number": row.order.caller_id},
+        "protocol_id": f"{row.id}@simulator",
+        "caller": {"name": "", "number": row.number},
+        "connected": {"name": "", "number": row.caller_id},
         "accountcode": "",
         "dialplan": {
-            "context": row.order.context,
+            "context": row.context,
             "exten": "s",
             "priority": 1,
             "app_name": "Stasis" if row.in_app else "",
@@ -49,7 +52,7 @@ def dial(row: Channel, at: datetime, status: str) -> Event:
     return event("Dial", at, dialstatus=status, forward="", dialstring=dialled, peer=channel(row))
 
 
-def destroyed(row: Channel, at: datetime, *, cause: int, sip_code: int | None) -> Event:
+def destroyed(row: Leg, at: datetime, *, cause: int, sip_code: int | None) -> Event:
     """Return the end of a channel; `sip_code` only where the far end refused."""
     tech_cause = {} if sip_code is None else {"tech_cause": sip_code}
     text = _CAUSES.get(cause, "Unknown")
@@ -69,15 +72,44 @@ def playback(row: Playback) -> Event:
     }
 
 
+def recording(row: Recording) -> Event:
+    """Return a recording as in answers and events."""
+    return {
+        "name": row.name,
+        "format": "wav",
+        "state": row.state,
+        "target_uri": row.target,
+        **({} if row.duration_seconds is None else {"duration": row.duration_seconds}),
+        **({} if row.failure is None else {"cause": row.failure}),
+    }
+
+
+def bridge(row: Bridge) -> Event:
+    """Return a bridge as in answers and events."""
+    return {
+        "id": row.id,
+        "technology": "simple_bridge" if len(row.members) <= _MOST_IN_A_SIMPLE_BRIDGE else "softmix",
+        "bridge_type": "mixing",
+        "bridge_class": "stasis",
+        "creator": "Stasis",
+        "name": "",
+        "channels": [member.id for member in row.members],
+        "creationtime": timestamp(row.created_at),
+        "video_mode": "talker",
+    }
+
+
 def timestamp(at: datetime) -> str:
     """Return a moment as Asterisk writes it: milliseconds, and the zone without a colon."""
     return at.isoformat(timespec="milliseconds").replace("+00:00", "+0000")
 
 
+_MOST_IN_A_SIMPLE_BRIDGE = 2
 _CAUSES = {
     1: "Unallocated (unassigned) number",
     16: "Normal Clearing",
     17: "User busy",
+    18: "No user responding",
     19: "User alerting, no answer",
     21: "Call Rejected",
     34: "Circuit/channel congestion",

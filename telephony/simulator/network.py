@@ -1,11 +1,16 @@
-"""All channels of the network, live and remembered."""
+"""All channels of the network, live and remembered, their bridges, and what was recorded."""
 
 from collections import OrderedDict
 from functools import partial
 
-from telephony.simulator.callees import callee
-from telephony.simulator.channels import Audience, Channel, Order, Record
+from telephony.simulator.bridges import Bridge
+from telephony.simulator.callees import NOBODY, callee
+from telephony.simulator.channels import Channel, Order, Record
+from telephony.simulator.legs import Audience, Leg, Snoop
+from telephony.simulator.recordings import HEARD, SAID, Recordings
 from telephony.simulator.timing import Timing
+
+_TONES = {"in": (SAID,), "out": (HEARD,), "both": (SAID, HEARD)}
 
 
 class AllocationFailed(Exception):
@@ -16,15 +21,32 @@ class IdInUse(Exception):
     """A live channel has this id."""
 
 
+class SnoopFailed(Exception):
+    """A live channel has the id that a snoop channel was to have."""
+
+
+class BridgeExists(Exception):
+    """There is a bridge of this id."""
+
+
 class Network:
     """Every channel there is. Belongs to one event loop."""
 
     def __init__(
-        self, *, timing: Timing, audience: Audience, refused_trunks: set[str], records_kept: int = 100_000
+        self,
+        *,
+        timing: Timing,
+        audience: Audience,
+        refused_trunks: set[str],
+        silent_trunks: frozenset[str] = frozenset(),
+        records_kept: int = 100_000,
     ) -> None:
         self.records: OrderedDict[str, Record] = OrderedDict()
         self.refused_trunks = refused_trunks
-        self._live: dict[str, Channel] = {}
+        self.recordings = Recordings()
+        self.bridges: dict[str, Bridge] = {}
+        self._silent_trunks = silent_trunks
+        self._live: dict[str, Leg] = {}
         self._timing = timing
         self._audience = audience
         self._records_kept = records_kept
@@ -40,36 +62,80 @@ class Network:
         channel = self._live[order.channel_id] = Channel(
             order,
             name=f"PJSIP/{order.trunk}-{self._serial:08x}",
-            callee=callee(order.number),
+            callee=NOBODY if order.trunk in self._silent_trunks else callee(order.number),
             record=self._remember(order),
             timing=self._timing,
             audience=self._audience,
+            recordings=self.recordings,
             on_end=partial(self._live.pop, order.channel_id),
         )
         channel.dial()
         return channel
 
-    def channels(self) -> list[Channel]:
+    def snoop(self, spied: Leg, *, snoop_id: str, direction: str) -> Snoop:
+        """Listen in on a channel. Raises SnoopFailed, ValueError for a direction that is none."""
+        if direction not in _TONES:
+            raise ValueError("Direction must be specified for at least spy or whisper")
+        if snoop_id in self._live:
+            raise SnoopFailed(snoop_id)
+        self._serial += 1
+        snoop = Snoop(
+            spied,
+            tones=_TONES[direction],
+            channel_id=snoop_id,
+            name=f"Snoop/{spied.id}-{self._serial:08x}",
+            timing=self._timing,
+            audience=self._audience,
+            recordings=self.recordings,
+            on_end=partial(self._live.pop, snoop_id),
+        )
+        self._live[snoop_id] = snoop
+        snoop.begin()
+        return snoop
+
+    def make_bridge(self, bridge_id: str) -> Bridge:
+        """Make an empty bridge. Raises BridgeExists."""
+        if bridge_id in self.bridges:
+            raise BridgeExists(bridge_id)
+        bridge = self.bridges[bridge_id] = Bridge(
+            bridge_id,
+            timing=self._timing,
+            audience=self._audience,
+            recordings=self.recordings,
+            on_end=partial(self.bridges.pop, bridge_id),
+        )
+        return bridge
+
+    def channels(self) -> list[Leg]:
         """Return the live channels, oldest first."""
         return list(self._live.values())
 
-    def channel(self, channel_id: str) -> Channel:
+    def channel(self, channel_id: str) -> Leg:
         """Return a live channel. Raises KeyError."""
         return self._live[channel_id]
+
+    def call(self, channel_id: str) -> Channel:
+        """Return a live channel that has a callee. Raises KeyError."""
+        channel = self._live[channel_id]
+        if not isinstance(channel, Channel):
+            raise KeyError(channel_id)
+        return channel
 
     def stop_playback(self, playback_id: str) -> None:
         """Stop a playback, waiting or playing. Raises KeyError when it has ended."""
         for channel in self._live.values():
-            if playback_id in channel.player:
-                channel.player.stop(playback_id)
+            if playback_id in channel.playbacks:
+                channel.playbacks[playback_id].stop()
                 return
         raise KeyError(playback_id)
 
     def restart(self) -> None:
-        """Lose every channel without a word; the records stay, they are not the engine's."""
+        """Lose every channel and bridge without a word; what was recorded stays, and the records, not the engine's."""
         for channel in self._live.values():
             channel.vanish()
         self._live.clear()
+        self.bridges.clear()
+        self.recordings.live.clear()
 
     def _remember(self, order: Order) -> Record:
         record = self.records.get(order.channel_id)

@@ -1,9 +1,11 @@
-"""What plays on a channel: playbacks queue up, and each plays its media one after the other."""
+"""What plays on a channel: playbacks take turns, and each plays its media one after the other."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from telephony.simulator.timing import Timer, Timing
+from telephony.simulator.turns import Turns
+
+Tell = Callable[[str, "Playback"], None]
 
 _SOUND_SECONDS = 0.2
 _CHARACTER_SECONDS = 0.02
@@ -11,87 +13,67 @@ _SHORTEST_SPEECH_SECONDS = 0.2
 _LONGEST_SPEECH_SECONDS = 5.0
 
 
-@dataclass(slots=True)
 class Playback:
     """Some media, played one after the other."""
 
-    id: str
-    channel_id: str
-    media: list[str]
-    state: str = "queued"
-    position: int = 0
-
-
-class Player:
-    """The playbacks of one channel, the first of which plays."""
-
-    def __init__(self, *, timing: Timing, tell: Callable[[str, Playback], None]) -> None:
+    def __init__(
+        self, playback_id: str, *, channel_id: str, media: list[str], turns: Turns, timing: Timing, tell: Tell
+    ) -> None:
         """`tell` hears PlaybackStarted, PlaybackContinuing and PlaybackFinished."""
+        self.id = playback_id
+        self.channel_id = channel_id
+        self.media = media
+        self.state = "queued"
+        self.position = 0
+        self._turns = turns
         self._timing = timing
         self._tell = tell
-        self._queue: dict[str, Playback] = {}
         self._timer: Timer | None = None
 
-    def __contains__(self, playback_id: str) -> bool:
-        return playback_id in self._queue
+    def begin(self) -> None:
+        """Play."""
+        self.state = "playing"
+        self._tell("PlaybackStarted", self)
+        self._play_one()
 
-    def add(self, playback: Playback) -> None:
-        """Play `playback` after those before it."""
-        self._queue[playback.id] = playback
-        if len(self._queue) == 1:
-            # A moment later: the answer to the command comes before its events.
-            self._timer = self._timing.later(0, self._start)
-
-    def stop(self, playback_id: str) -> None:
-        """Stop a playback, waiting or playing. Raises KeyError when it has ended."""
-        self._finish(self._queue[playback_id], "done")
+    def stop(self) -> None:
+        """End, waiting or playing."""
+        self._finish("done")
 
     def hang_up(self) -> None:
-        """End everything with the channel: what plays fails, what waits is forgotten."""
-        playing = next(iter(self._queue.values()), None)
-        self.forget()
-        if playing is not None and playing.state == "playing":
-            playing.state = "failed"
-            self._tell("PlaybackFinished", playing)
+        """End with the channel: what waited begins, and fails."""
+        if self.state == "queued":
+            self.state = "playing"
+            self._tell("PlaybackStarted", self)
+        self._finish("failed")
 
     def forget(self) -> None:
-        """End everything without a word."""
-        self._queue.clear()
+        """End without a word."""
         if self._timer is not None:
             self._timer.cancel()
 
-    def _start(self) -> None:
-        playback = next(iter(self._queue.values()))
-        playback.state = "playing"
-        self._tell("PlaybackStarted", playback)
-        self._play_one(playback)
-
-    def _play_one(self, playback: Playback) -> None:
-        seconds = _seconds(playback.media[playback.position])
+    def _play_one(self) -> None:
+        seconds = _seconds(self.media[self.position])
         if seconds is None:
-            self._finish(playback, "failed")
+            self._finish("failed")
         else:
-            self._timer = self._timing.later(seconds, lambda: self._go_on(playback))
+            self._timer = self._timing.later(seconds, self._go_on)
 
-    def _go_on(self, playback: Playback) -> None:
-        if playback.position + 1 == len(playback.media):
-            self._finish(playback, "done")
+    def _go_on(self) -> None:
+        if self.position + 1 == len(self.media):
+            self._finish("done")
             return
-        playback.position += 1
-        playback.state = "continuing"
-        self._tell("PlaybackContinuing", playback)
-        playback.state = "playing"
-        self._play_one(playback)
+        self.position += 1
+        self.state = "continuing"
+        self._tell("PlaybackContinuing", self)
+        self.state = "playing"
+        self._play_one()
 
-    def _finish(self, playback: Playback, state: str) -> None:
-        was_first = next(iter(self._queue)) == playback.id
-        del self._queue[playback.id]
-        if was_first and self._timer is not None:
-            self._timer.cancel()
-        playback.state = state
-        if was_first and self._queue:
-            self._timer = self._timing.later(0, self._start)
-        self._tell("PlaybackFinished", playback)
+    def _finish(self, state: str) -> None:
+        self.forget()
+        self.state = state
+        self._turns.done(self)
+        self._tell("PlaybackFinished", self)
 
 
 def _seconds(media: str) -> float | None:

@@ -15,12 +15,19 @@ from telephony.simulator.timing import LoopTiming
 class Simulator:
     """A telephone network behind `http://host:port/ari`. Make and use it in one running event loop."""
 
-    def __init__(self, *, user: str, password: str, refused_trunks: Iterable[str] = ()) -> None:
-        """Take ARI's user and password, and the names of trunks that do not exist; every other name does."""
+    def __init__(
+        self, *, user: str, password: str, refused_trunks: Iterable[str] = (), silent_trunks: Iterable[str] = ()
+    ) -> None:
+        """Take ARI's user and password, and the names of trunks that do not exist; every other name does.
+
+        The carriers of `silent_trunks` are not there.
+        """
         timing = LoopTiming()
         faults = Faults()
         sockets = Sockets(timing=timing, faults=faults)
-        network = Network(timing=timing, audience=sockets, refused_trunks=set(refused_trunks))
+        network = Network(
+            timing=timing, audience=sockets, refused_trunks=set(refused_trunks), silent_trunks=frozenset(silent_trunks)
+        )
         site = web.Application()
         site.add_subapp(
             "/ari/",

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections import deque
+from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
@@ -38,8 +39,26 @@ class Listener:
         if self._request.transport is not None:
             self._request.transport.abort()
 
-    async def pump(self, socket: web.WebSocketResponse) -> None:
-        """Write frames to `socket` until it is closed."""
+    async def serve(self, socket: web.WebSocketResponse, *, answer: Callable[[str], Awaitable[str]]) -> None:
+        """Write frames to `socket`, and to each that comes its answer, until it is closed.
+
+        Asterisk answers one after the other; here a request that a fault holds up holds up no other.
+        """
+        tasks = {asyncio.create_task(self._pump(socket))}
+        try:
+            async for message in socket:
+                if message.type is web.WSMsgType.TEXT:
+                    task = asyncio.create_task(self._answer(message.data, answer))
+                    tasks.add(task)
+                    task.add_done_callback(tasks.discard)
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    async def _answer(self, frame: str, answer: Callable[[str], Awaitable[str]]) -> None:
+        self.push(await answer(frame))
+
+    async def _pump(self, socket: web.WebSocketResponse) -> None:
         while not socket.closed:
             await self._woken.wait()
             self._woken.clear()

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 from applications import keys
-from calls import commands, dialing, lifecycle
+from calls import commands, dialing, lifecycle, sweeps
 from calls.models import Attempt, Call
 from minivoice import clock
 from telephony.engines.facts import Answer, Channel, Fact, Kind
@@ -29,8 +29,9 @@ class FakeEngine:
             self.originated.append(asked)
             return self.answers.popleft() if self.answers else Answer.TAKEN
 
-    def hang_up(self, channel_id: str) -> None:
+    def hang_up(self, channel_id: str) -> bool:
         self.hung_up.append(channel_id)
+        return True
 
     def channels(self) -> list[Channel]:
         return self.up
@@ -80,6 +81,12 @@ def tell(call: Call, kind: Kind, *, at: datetime, **more: Any) -> None:
     channel_id = str(latest(call).channel_id)
     lifecycle.record(Fact(kind=kind, channel_id=channel_id, at=at, **more), now=at)
     call.refresh_from_db()
+
+
+def reconcile(*, now: datetime) -> None:
+    """Compare the engine's channels with ours, and hear of what went unheard."""
+    for fact in sweeps.reconcile(now=now):
+        lifecycle.record(fact, now=now)
 
 
 def latest(call: Call) -> Attempt:

@@ -5,12 +5,13 @@ from datetime import timedelta
 import pytest
 
 from billing.models import Balance
-from calls import dialing, sweeps
+from calls import dialing, lifecycle, sweeps
 from calls.models import Attempt, Call, Party, Reason
 from minivoice import clock, nudge
+from telephony import link
 from telephony.engines.facts import Answer, EngineUnreachable, Kind
 from tests import factories
-from tests.calls.steps import FakeEngine, answer, channel, dial, latest, place, strange_channel, tell
+from tests.calls.steps import FakeEngine, answer, channel, dial, end, latest, place, reconcile, strange_channel, tell
 from tests.conftest import Actor
 
 pytestmark = pytest.mark.django_db
@@ -91,7 +92,7 @@ def test_what_is_unclear_is_adopted_when_the_engine_shows_it(acme: Actor, engine
     dialing.drain()
     engine.up = [channel(call, state="Down")]
 
-    sweeps.reconcile(now=clock.now())
+    reconcile(now=clock.now())
 
     call.refresh_from_db()
     assert (call.status, latest(call).state) == ("dialing", "taken")
@@ -104,7 +105,7 @@ def test_a_claim_without_a_word_is_left_to_the_list(acme: Actor, engine: FakeEng
 
     assert dialing.drain() == 0
     for seconds in (11, 17):
-        sweeps.reconcile(now=now + timedelta(seconds=seconds))
+        reconcile(now=now + timedelta(seconds=seconds))
 
     call.refresh_from_db()
     assert (call.status, call.end_reason) == ("failed", "originate_failed")
@@ -117,7 +118,7 @@ def test_a_call_hung_up_while_the_engine_was_asked_is_hung_up_there(acme: Actor,
     dialing.hang_up(call=call, reason=Reason.CANCELED, by=Party.API, now=clock.now())
     engine.hung_up.clear()
 
-    dialing._dial(claim)
+    dialing._dial(claim, link.adapter())
 
     assert engine.hung_up == [str(claim.channel_id)]
 
@@ -145,7 +146,7 @@ def test_the_list_tells_what_went_unheard(acme: Actor, engine: FakeEngine) -> No
     answered_at = clock.now() - timedelta(seconds=7)
     engine.up = [channel(ringing, state="Ringing"), channel(up, state="Up", entered=True, answered_at=answered_at)]
 
-    facts = sweeps.reconcile(now=clock.now()).unheard
+    facts = sweeps.reconcile(now=clock.now())
 
     told = {(fact.kind, fact.channel_id) for fact in facts}
     assert told == {
@@ -161,22 +162,51 @@ def test_only_a_channel_missing_twice_ends_its_call(acme: Actor, engine: FakeEng
     answer(call, at=now)
 
     for seconds, status in [(11, "in_progress"), (14, "in_progress"), (17, "failed")]:
-        sweeps.reconcile(now=now + timedelta(seconds=seconds))
+        reconcile(now=now + timedelta(seconds=seconds))
         call.refresh_from_db()
         assert call.status == status
 
     assert call.end_reason == "engine_lost"
 
 
-def test_a_channel_seen_again_was_never_missing(acme: Actor, engine: FakeEngine) -> None:
+def test_an_end_that_was_heard_comes_before_a_list_that_lacks_the_channel(acme: Actor, engine: FakeEngine) -> None:
+    """Once a call was lost, and billed short, while the word of its end waited for a busy thread."""
     call, now = dial(acme), clock.now()
     answer(call, at=now)
 
     sweeps.reconcile(now=now + timedelta(seconds=11))
+    [lost] = sweeps.reconcile(now=now + timedelta(seconds=16))
+    call.refresh_from_db()
+    assert (lost.kind, call.status) == (Kind.LOST, "in_progress")
+    end(call, at=now + timedelta(seconds=10))
+    lifecycle.record(lost, now=now + timedelta(seconds=17))
+
+    call.refresh_from_db()
+    assert (call.status, call.end_reason, call.duration_seconds) == ("completed", "hangup", 10)
+
+
+def test_a_channel_hung_up_was_alive_until_then(acme: Actor, engine: FakeEngine) -> None:
+    """Once a hang-up whose outcome went unheard was billed to the last list before it."""
+    call, now = dial(acme), clock.now()
+    answer(call, at=now)
+
+    dialing.hang_up(call=call, reason=Reason.HANGUP, by=Party.API, now=now + timedelta(seconds=30))
+    for seconds in (41, 46):
+        reconcile(now=now + timedelta(seconds=seconds))
+
+    call.refresh_from_db()
+    assert (call.status, call.end_reason, call.duration_seconds) == ("completed", "hangup", 30)
+
+
+def test_a_channel_seen_again_was_never_missing(acme: Actor, engine: FakeEngine) -> None:
+    call, now = dial(acme), clock.now()
+    answer(call, at=now)
+
+    reconcile(now=now + timedelta(seconds=11))
     engine.up = [channel(call, state="Up")]
-    sweeps.reconcile(now=now + timedelta(seconds=16))
+    reconcile(now=now + timedelta(seconds=16))
     engine.up = []
-    sweeps.reconcile(now=now + timedelta(seconds=21))
+    reconcile(now=now + timedelta(seconds=21))
 
     call.refresh_from_db()
     assert call.status == "in_progress"
@@ -191,7 +221,7 @@ def test_an_unreachable_engine_ends_nothing(acme: Actor, engine: FakeEngine, mon
     monkeypatch.setattr(engine, "channels", away)
     for seconds in (11, 30, 60):
         with pytest.raises(EngineUnreachable):
-            sweeps.reconcile(now=now + timedelta(seconds=seconds))
+            reconcile(now=now + timedelta(seconds=seconds))
 
     call.refresh_from_db()
     assert (call.status, latest(call).missed_at) == ("dialing", None)
@@ -202,10 +232,10 @@ def test_channels_that_outlived_their_call_are_hung_up_and_strangers_left(acme: 
     left = channel(call, state="Up")
     engine.up = []
     for seconds in (11, 17):
-        sweeps.reconcile(now=clock.now() + timedelta(seconds=seconds))
+        reconcile(now=clock.now() + timedelta(seconds=seconds))
     engine.up = [left, strange_channel()]
 
-    sweeps.reconcile(now=clock.now())
+    reconcile(now=clock.now())
 
     assert engine.hung_up == [left.id]
 

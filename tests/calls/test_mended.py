@@ -53,7 +53,7 @@ def test_a_strange_channel_with_a_name_of_36_characters_does_not_stop_the_sweep(
     engine.up = [Channel("a-name-of-exactly-36-characters-0001", "Up", now, entered=True)]
     assert len(engine.up[0].id) == len(str(uuid4()))
 
-    assert sweeps.reconcile(now=now) == ([], [])
+    assert sweeps.reconcile(now=now) == []
     assert engine.hung_up == []
 
 

@@ -12,8 +12,8 @@ from django.db import OperationalError
 from calls import lifecycle, sweeps
 from calls.flow.document import Action
 from calls.flow.fetching import Fetched, Request
+from calls.lanes import Lane
 from calls.models import Call, Flow
-from calls.switchboard import Lane
 from minivoice import clock
 from telephony.engines.facts import EngineUnreachable, Fact, Kind
 from tests.calls.steps import FakeEngine, channel, dial, latest
@@ -72,7 +72,7 @@ class Stage:
 
     def __init__(self, call: Call, engine: Speaker) -> None:
         self.call, self.engine, self.board = call, engine, Board()
-        self.lane = Lane(self.board, 0)  # type: ignore[arg-type]
+        self.lane = Lane(self.board, 0)
         self.channel_id = str(latest(call).channel_id)
 
     def hear(self, kind: Kind, **more: Any) -> None:
@@ -101,7 +101,7 @@ class Stage:
     def listing(self) -> None:
         """The engine's list shows the channel, up and ours."""
         self.engine.up = [channel(self.call, state="Up", entered=True)]
-        for fact in sweeps.reconcile(now=clock.now()).unheard:
+        for fact in sweeps.reconcile(now=clock.now()):
             self.do(lambda lane, fact=fact: lane.take(fact))  # type: ignore[misc]
 
 

@@ -106,6 +106,8 @@ class Stage:
 @pytest.fixture
 def stage(hire: Callable[..., Integrator], receiver: Receiver, platform: Platform, crashpoints: Path) -> Stage:
     receiver.answers["/menu"] = {"actions": [{"gather": {"prompt": "Press", "num_digits": 2, "timeout_seconds": 1}}]}
+    if platform.real_network:
+        pytest.skip("the simulator refuses on request, and remembers what it dialled: it is the judge here")
     return Stage(hire, receiver, str(platform.facts["simulator_url"]), crashpoints)
 
 

@@ -24,12 +24,15 @@ from tests.journeys.receiver import SECRET, Receiver
 FINAL = {"completed", "failed", "canceled"}
 
 
-def until(holds: Callable[[], Any], *, seconds: float, what: str) -> Any:
-    """Wait until `holds()` is true and return it; fail, saying what was missing, when it is not within `seconds`."""
+def until(holds: Callable[[], Any], *, seconds: float, what: str, every: float = 0.02) -> Any:
+    """Wait until `holds()` is true and return it; fail, saying what was missing, when it is not within `seconds`.
+
+    It is asked with a rest of `every` seconds.
+    """
     deadline = time.monotonic() + seconds
     while not (value := holds()):
         assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.02)
+        time.sleep(every)
     return value
 
 

@@ -6,11 +6,12 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from calls.switchboard import Switchboard, Turn
+from calls.leadership import Turn
+from calls.switchboard import Switchboard
 
 
 class Command(BaseCommand):
-    help = "Owns the telephone engine's events, runs call flows, and sweeps calls; a second one waits its turn."
+    help = "Owns the telephone engine's events, runs call flows, and sweeps calls; a second one is the standby."
 
     def handle(self, *args: Any, **options: Any) -> None:
         asyncio.run(_serve())
@@ -23,9 +24,7 @@ async def _serve() -> None:
     turn = Turn()
     if not await turn.take(stopping):
         return
-    board = Switchboard()
-    serving = asyncio.create_task(board.run())
-    ends = {serving, asyncio.create_task(stopping.wait()), asyncio.create_task(turn.keep())}
-    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-    board.stop()
-    await serving
+    try:
+        await Switchboard().run(stopping)
+    finally:
+        await turn.let_go()

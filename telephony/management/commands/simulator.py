@@ -23,6 +23,9 @@ class Command(BaseCommand):
         parser.add_argument("--host", default="127.0.0.1")
         parser.add_argument("--port", type=int, default=8088)
         parser.add_argument("--refuse", nargs="*", default=[], metavar="TRUNK", help="trunks that do not exist")
+        parser.add_argument(
+            "--silent", nargs="*", default=[], metavar="TRUNK", help="trunks whose carrier is not there"
+        )
 
     def handle(self, *_args: Any, **options: Any) -> None:
         """Run it."""
@@ -30,18 +33,19 @@ class Command(BaseCommand):
         if not user or not password:
             raise CommandError("set ENGINE_USER and ENGINE_PASSWORD")
         host, port = options["host"], options["port"]
+        trunks = {"refused_trunks": options["refuse"], "silent_trunks": options["silent"]}
         try:
-            asyncio.run(_serve(user=user, password=password, refuse=options["refuse"], host=host, port=port))
+            asyncio.run(_serve(host=host, port=port, user=user, password=password, **trunks))
         except OSError as error:
             raise CommandError(f"cannot listen on {host}:{port}: {error.strerror}") from error
 
 
-async def _serve(*, user: str, password: str, refuse: list[str], host: str, port: int) -> None:
+async def _serve(*, host: str, port: int, **known: Any) -> None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    simulator = Simulator(user=user, password=password, refused_trunks=refuse)
+    simulator = Simulator(**known)
     await simulator.start(host=host, port=port)
     await stopping.wait()
     await simulator.stop()

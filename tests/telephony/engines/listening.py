@@ -4,12 +4,14 @@ import asyncio
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
 import requests
 
+from minivoice.local.network import SILENT_TRUNK
 from telephony.engines.ari import Ari
 from telephony.engines.facts import Answer, EngineUnreachable, Fact, Kind
 from telephony.simulator.server import Simulator
@@ -41,6 +43,15 @@ class SimulatedEngine:
     def cut_socket(self) -> None:
         self.control("faults", {"socket": "drop"})
 
+    def restart(self) -> None:
+        """Die with every call, and be back."""
+        self.control("faults", {"restart": "empty"})
+
+    @contextmanager
+    def humming(self) -> Iterator[str]:
+        """Somebody who can be dialled, and hums: everybody here does."""
+        yield f"PJSIP/+15551230002@{TRUNK}"
+
     def control(self, path: str, body: dict[str, Any]) -> None:
         address = f"http://127.0.0.1:{self.port}/simulator/{path}"
         requests.post(address, json=body, timeout=5).raise_for_status()
@@ -56,7 +67,7 @@ class SimulatedEngine:
         return row
 
     async def _made(self) -> Simulator:
-        return Simulator(user="minivoice", password="secret", refused_trunks=[NO_TRUNK])
+        return Simulator(user="minivoice", password="secret", refused_trunks=[NO_TRUNK], silent_trunks=[SILENT_TRUNK])
 
     async def _wound_up(self) -> None:
         await self._simulator.stop()
@@ -149,7 +160,7 @@ def dial(ari: Ari, number: str, *, trunk: str = TRUNK, setup_seconds: int = 30, 
     """Dial `number` and return the channel's id."""
     channel_id = str(uuid.uuid4())
     taken = order(ari, channel_id, number, trunk=trunk, setup_seconds=setup_seconds, timer_seconds=timer_seconds)
-    assert taken is Answer.TAKEN
+    assert taken is Answer.TAKEN, taken
     return channel_id
 
 

@@ -2,10 +2,9 @@
 
 import shutil
 import signal
-import socket
 import tempfile
-import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +12,9 @@ from minivoice.local import engine, kept, network, sockets
 from minivoice.local.network import Network
 from minivoice.local.supervisor import Supervisor
 from telephony.engines.ari import Ari
-from tests.telephony.engines.listening import INFO_TRUNK, TRUNK
+from tests.telephony.engines.cable import Cable
+from tests.telephony.engines.humming import HummingPhone
+from tests.telephony.engines.listening import INFO_TRUNK, TRUNK, until
 
 INSTALLATION = engine.find()
 
@@ -42,47 +43,27 @@ class RealEngine:
         except BaseException:
             self.stop()
             raise
-        self._cable = Cable(ports["asterisk"])
-        self.ari = Ari(f"http://127.0.0.1:{self._cable.port}/ari", "minivoice", "secret")
+        self.port = ports["asterisk"]
+        self._cable = Cable(self.port)
+        self.url = self._cable.url
+        self.ari = Ari(self.url, "minivoice", "secret")
 
     def cut_socket(self) -> None:
         """Cut the event socket, as a network does: neither side is asked."""
         self._cable.cut()
 
+    def restart(self) -> None:
+        """Die with every call, and be back: the supervisor starts what has died."""
+        died = self._supervisor.kill("asterisk")
+        until(lambda: self._supervisor.pids["asterisk"] != died and self.network.asterisk.is_ready(), seconds=20)
+
+    @contextmanager
+    def humming(self) -> Iterator[str]:
+        """Somebody who can be dialled, and hums."""
+        with HummingPhone() as phone:
+            yield f"PJSIP/{TRUNK}/{phone.uri}"
+
     def stop(self) -> None:
         self._supervisor.stop()
         sockets.remove(self._state)
         shutil.rmtree(self._state)
-
-
-class Cable:
-    """A TCP connection's way to `port` that can be cut, event sockets alone."""
-
-    def __init__(self, port: int) -> None:
-        self._to = port
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._server.getsockname()[1]
-        self._events: list[socket.socket] = []
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def cut(self) -> None:
-        while self._events:
-            with suppress(OSError):
-                self._events.pop().shutdown(socket.SHUT_RDWR)
-
-    def _accept(self) -> None:
-        while True:
-            near, _ = self._server.accept()
-            far = socket.create_connection(("127.0.0.1", self._to))
-            threading.Thread(target=self._carry, args=(near, far), daemon=True).start()
-            threading.Thread(target=self._carry, args=(far, near), daemon=True).start()
-
-    def _carry(self, source: socket.socket, target: socket.socket) -> None:
-        with suppress(OSError):
-            while data := source.recv(65536):
-                if data.startswith(b"GET /ari/events"):
-                    self._events += [source, target]
-                target.sendall(data)
-        for end in (source, target):
-            with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)

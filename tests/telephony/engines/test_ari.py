@@ -1,18 +1,26 @@
 """The adapter where the engine is not there, not well, or not to be trusted with what it is given."""
 
+import asyncio
+import json
 import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from typing import Any
 
 import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.server import ServerConnection, serve
 
 from telephony.engines import ari_events
 from telephony.engines.ari import Ari
 from telephony.engines.facts import Answer, ChannelGone, EngineUnreachable, Kind
-from tests.telephony.engines.listening import Ears, SimulatedEngine, order
+from tests.telephony.engines.listening import Ears, SimulatedEngine, order, until
+
+Say = Callable[[dict[str, Any]], list[dict[str, Any] | str]]
 
 
 @pytest.fixture
@@ -186,3 +194,104 @@ def test_an_engine_that_accepts_and_never_answers_is_unclear_within_its_time(eng
     assert order(engine.ari, "hung", "+15551230002") is Answer.UNCLEAR
     assert 2.5 < time.monotonic() - started < 4.5
     assert engine.records(id="hung") == []
+
+
+def test_an_engine_that_takes_no_requests_over_its_socket_is_commanded_over_http() -> None:
+    with scripted(lambda _: []) as ari, Ears(ari):
+        with pytest.raises(EngineUnreachable, match="426"):  # what the script says to HTTP
+            ari.ping()
+        assert not ari.is_over_socket
+
+
+def test_an_answer_nobody_can_read_is_counted_and_the_next_one_heard() -> None:
+    broken = ['{"type": "RESTResponse"}', '{"type": "RESTResponse", "request_id": "1", "status_code": null}', "{"]
+    with scripted(lambda request: [*broken, answer(request)]) as ari, Ears(ari):
+        until(lambda: ari.is_over_socket)
+        assert ari.malformed_count == 3
+        ari.ping()
+        assert ari.malformed_count == 6
+
+
+def test_answers_may_come_in_any_order_and_those_to_nobody_are_ignored() -> None:
+    waiting: list[dict[str, Any]] = []
+
+    def say(request: dict[str, Any]) -> list[dict[str, Any] | str]:
+        if request["request_id"] == "greeting":
+            return [answer(request)]
+        waiting.append(request)
+        if len(waiting) < 2:
+            return []
+        return [answer({"request_id": "nobody's", "uri": ""}), *(variable(asked) for asked in reversed(waiting))]
+
+    with scripted(say) as ari, Ears(ari), ThreadPoolExecutor() as pool:
+        until(lambda: ari.is_over_socket)
+        told = pool.map(lambda name: ari.get_variable("c1", name), ["A", "B"])
+        assert list(told) == ["A", "B"]
+
+
+def test_a_socket_that_has_said_in_use_once_says_nothing_certain_of_what_was_sent_before() -> None:
+    waiting: list[dict[str, Any]] = []
+
+    def say(request: dict[str, Any]) -> list[dict[str, Any] | str]:
+        if request["request_id"] == "greeting":
+            return [answer(request)]
+        waiting.append(request)
+        return [answer(asked, status=409) for asked in waiting] if len(waiting) == 2 else []
+
+    with scripted(say) as ari, Ears(ari), ThreadPoolExecutor() as pool:
+        until(lambda: ari.is_over_socket)
+        asked = [pool.submit(order, ari, channel_id, "+15551230002") for channel_id in ("c1", "c2")]
+        assert sorted(answered.result() for answered in asked) == [Answer.TAKEN, Answer.UNCLEAR]
+        order(ari, "c3", "+15551230002")
+        assert len(waiting) == 2  # it went over HTTP
+
+
+def test_an_answer_that_never_comes_over_the_socket_is_waited_for_three_seconds() -> None:
+    with scripted(lambda request: [answer(request)] if request["request_id"] == "greeting" else []) as ari, Ears(ari):
+        until(lambda: ari.is_over_socket)
+        started = time.monotonic()
+        with pytest.raises(EngineUnreachable):
+            ari.ping()
+        assert 2.5 < time.monotonic() - started < 4.5
+
+
+def test_a_command_from_the_loop_that_reads_the_socket_is_a_mistake_and_no_deadlock(engine: SimulatedEngine) -> None:
+    async def listen() -> None:
+        async for _ in engine.ari.facts(on_connect=engine.ari.ping):
+            pass
+
+    with pytest.raises(RuntimeError, match="cannot wait"):
+        asyncio.run(listen())
+
+
+@contextmanager
+def scripted(say: Say) -> Iterator[Ari]:
+    """An engine with an event socket and nothing else, which answers each request as `say` says."""
+
+    def talk(connection: ServerConnection) -> None:
+        try:
+            for frame in connection:
+                for said in say(json.loads(frame)):
+                    connection.send(said if isinstance(said, str) else json.dumps(said))
+        except ConnectionClosed:
+            pass
+
+    with serve(talk, "127.0.0.1", 0) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield Ari(f"http://127.0.0.1:{server.socket.getsockname()[1]}/ari", "minivoice", "secret")
+        server.shutdown()
+
+
+def answer(request: dict[str, Any], *, status: int = 200, text: str = "") -> dict[str, Any]:
+    return {
+        "type": "RESTResponse",
+        "request_id": request["request_id"],
+        "status_code": status,
+        "uri": request["uri"],
+        "message_body": text,
+    }
+
+
+def variable(request: dict[str, Any]) -> dict[str, Any]:
+    """The answer to one who asks for a variable: its name."""
+    return answer(request, text=json.dumps({"value": request["query_strings"][0]["value"]}))

@@ -1,28 +1,23 @@
 """What MiniVoice relies on. Runs unchanged on every engine: where they differ, the simulator is wrong."""
 
 import uuid
-from collections.abc import Iterator
 
 import pytest
 
 from telephony.engines.ari import Ari
 from telephony.engines.facts import Answer, ChannelGone, EngineUnreachable, Fact, Kind
 from tests.telephony.engines.listening import INFO_TRUNK, NO_TRUNK, Ears, SimulatedEngine, dial, order, until
-from tests.telephony.engines.real import INSTALLATION, RealEngine
+from tests.telephony.engines.real import RealEngine
 
 NUMBERS = ("486", "404", "503", "603", "480", "183", "555", "742", "901", "002")
 Heard = dict[str, list[Fact]]
 Engine = SimulatedEngine | RealEngine
 
-needs_asterisk = pytest.mark.skipif(INSTALLATION is None, reason="no Asterisk here: run 'make engine' as root")
 
-
-@pytest.fixture(scope="module", params=["simulator", pytest.param("asterisk", marks=needs_asterisk)])
-def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+@pytest.fixture(scope="module")
+def engine(each_engine: Engine) -> Engine:
     """Each engine that must keep the contract."""
-    engine = SimulatedEngine() if request.param == "simulator" else RealEngine()
-    yield engine
-    engine.stop()
+    return each_engine
 
 
 @pytest.fixture(scope="module")

@@ -141,7 +141,7 @@ def test_nothing_happens_after_the_end() -> None:
     timing.advance(100)
     assert heard.types == ended
     finished = [event["playback"] for event in heard.events if event["type"] == "PlaybackFinished"]
-    assert [(playback["id"], playback["state"]) for playback in finished] == [("p1", "failed")]
+    assert [(playback["id"], playback["state"]) for playback in finished] == [("p1", "failed"), ("p2", "failed")]
 
 
 def test_speech_lasts_as_long_as_its_text() -> None:

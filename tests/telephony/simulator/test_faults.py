@@ -6,6 +6,7 @@ import uuid
 import pytest
 import requests
 
+from telephony.engines.ari import Ari
 from telephony.engines.facts import Answer, EngineUnreachable, Kind
 from tests.telephony.engines.listening import Ears, SimulatedEngine, answers, dial, order, until
 
@@ -21,7 +22,7 @@ def test_refuses_as_many_originates_as_asked(engine: SimulatedEngine) -> None:
 
 def test_takes_a_call_and_drops_the_answer(engine: SimulatedEngine, ears: Ears) -> None:
     engine.control("faults", {"originate": "drop_answer"})
-    assert order(engine.ari, "c1", NUMBER) is Answer.UNCLEAR
+    assert order(Ari(engine.url, "minivoice", "secret"), "c1", NUMBER) is Answer.UNCLEAR
     ears.wait_for("c1", Kind.ENTERED)
     assert [record["times_rung"] for record in engine.records(id="c1")] == [1]
 
