@@ -1,5 +1,7 @@
 """Console: applications and their keys. Customers are here too, but registered by `billing`, with their money."""
 
+import re
+
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied, ValidationError
@@ -8,7 +10,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminTextInputWidget
 
-from applications import events, keys
+from applications import destinations, events, keys
 from applications.models import ApiKey, Application, Customer
 from minivoice import addresses, clock, console, inputs
 
@@ -19,8 +21,13 @@ class CustomerForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = Customer
         fields = "__all__"  # noqa: DJ007  the admin's fieldsets choose
-        widgets = {"verified_caller_ids": UnfoldAdminTextInputWidget}
-        help_texts = {"verified_caller_ids": "E.164 numbers, with commas between them"}
+        lists = ("verified_caller_ids", "allowed_countries", "blocked_prefixes")
+        widgets = dict.fromkeys(lists, UnfoldAdminTextInputWidget)
+        help_texts = {
+            "verified_caller_ids": "E.164 numbers, with commas between them",
+            "allowed_countries": "two letters each (ISO 3166), with commas between them; empty: all countries",
+            "blocked_prefixes": "first digits of numbers, with commas between them",
+        }
 
     def clean_verified_caller_ids(self) -> list[str]:
         """Refuse what is no E.164 number."""
@@ -29,6 +36,22 @@ class CustomerForm(forms.ModelForm):  # type: ignore[type-arg]
             if not inputs.is_e164(number):
                 raise ValidationError(f"{number} is not an E.164 number such as +15551230001")
         return numbers
+
+    def clean_allowed_countries(self) -> list[str]:
+        """Refuse what is no country with numbers of its own."""
+        countries = sorted({country.strip().upper() for country in self.cleaned_data["allowed_countries"]})
+        for country in countries:
+            if country not in destinations.COUNTRIES:
+                raise ValidationError(f"{country} is not a country's two letters such as DE")
+        return countries
+
+    def clean_blocked_prefixes(self) -> list[str]:
+        """Refuse what no number can begin with."""
+        prefixes = sorted({prefix.strip().removeprefix("+") for prefix in self.cleaned_data["blocked_prefixes"]})
+        for prefix in prefixes:
+            if not re.fullmatch(r"[1-9][0-9]*", prefix):
+                raise ValidationError(f"{prefix} is not the first digits of a number, such as 881")
+        return prefixes
 
 
 class CustomerAdmin(console.Admin):
@@ -44,6 +67,7 @@ class CustomerAdmin(console.Admin):
     fieldsets = [
         (None, {"fields": ["name", "contact_email", "status", "public_id", "created_at"]}),
         ("Limits", {"fields": ["max_concurrent_calls", "max_cps"]}),
+        ("Destinations", {"fields": ["allowed_countries", "blocked_prefixes", "premium_rate_allowed"]}),
         ("Caller ids", {"fields": ["caller_id_policy", "verified_caller_ids"]}),
     ]
 

@@ -7,6 +7,14 @@ from django.db import models
 
 from minivoice.fields import PublicIdField, SecretField
 
+# What a new customer may not call until staff say so: satellite and global networks, international premium rate.
+SATELLITE_AND_PREMIUM = ("870", "881", "882", "883", "979")
+
+
+def safe_prefixes() -> list[str]:
+    """Return the prefixes that are blocked for a new customer."""
+    return list(SATELLITE_AND_PREMIUM)
+
 
 class Customer(models.Model):
     """Who pays. Its money is in `billing`, its limits are here."""
@@ -34,6 +42,23 @@ class Customer(models.Model):
         help_text="which numbers calls over platform trunks may show",
     )
     verified_caller_ids = ArrayField(models.CharField(max_length=16), default=list, blank=True)
+    allowed_countries = ArrayField(
+        models.CharField(max_length=2),
+        default=list,
+        db_default=[],
+        blank=True,
+        help_text="ISO 3166, two letters; empty: all",
+    )
+    blocked_prefixes = ArrayField(
+        models.CharField(max_length=15),
+        default=safe_prefixes,
+        db_default=list(SATELLITE_AND_PREMIUM),
+        blank=True,
+        help_text="first digits, without the +",
+    )
+    premium_rate_allowed = models.BooleanField(
+        default=False, db_default=False, help_text="calls to numbers that a country's own plan says are premium-rate"
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -31,7 +31,7 @@ class Load:
 
 def run(plan: Plan, stack: Stack) -> dict[str, Any]:
     """Measure, print the table, and return the figures. Raises Failed when an answer or a row is not as it must be."""
-    bench = _Accept(plan, stack)
+    bench = Accept(plan, stack)
     bench.prepare()
     rounds = [bench.round(number) for number in range(1, plan.rounds + 1)]
     print(f"At {PEER_CONNECTIONS} connections ...")
@@ -48,7 +48,7 @@ def run(plan: Plan, stack: Stack) -> dict[str, Any]:
     }
 
 
-class _Accept:
+class Accept:
     """The two loads on one world."""
 
     def __init__(self, plan: Plan, stack: Stack) -> None:

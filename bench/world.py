@@ -29,12 +29,25 @@ def make(*, customers: int, rates: int, callers_file: Path) -> None:
     Engine.objects.create(name="none", url="http://127.0.0.1:1", seen_at=now + timedelta(days=1))
     Trunk.objects.create(name="Carrier", gateway_name="carrier", proxy="carrier.invalid")
     deck = RateDeck.objects.create(name="Standard", currency="USD")
-    version = DeckVersion.objects.create(deck=deck, effective_from=now, state=DeckVersion.State.LIVE)
-    with connection.cursor() as cursor:
-        cursor.copy_expert(_COPY_RATES, io.StringIO("".join(_rates(version.pk, rates))))
+    DeckVersion.objects.create(deck=deck, effective_from=now, state=DeckVersion.State.LIVE)
+    replace_rates(rates)
     callers_file.write_text("".join(_customers(range(1, customers + 1), deck)))
     callers_file.chmod(0o600)
     settle()
+
+
+def replace_rates(count: int) -> None:
+    """Have the deck be of so many rates, and the table hold no others."""
+    version_id = DeckVersion.objects.get().pk
+    with connection.cursor() as cursor:
+        cursor.execute("TRUNCATE billing_rate")
+        cursor.copy_expert(_COPY_RATES, io.StringIO("".join(_rates(version_id, count))))
+        cursor.execute("VACUUM ANALYZE billing_rate")
+
+
+def number_called(rate: int) -> str:
+    """Return a number that the rate of this index prices."""
+    return f"+1{_FIRST_PREFIX + rate}5555"
 
 
 def settle() -> None:
@@ -46,8 +59,10 @@ def settle() -> None:
 def empty() -> None:
     """Take all calls away, so that every round begins alike; write what is in memory to the disk."""
     with connection.cursor() as cursor:
-        cursor.execute("TRUNCATE calls_call, billing_hold, webhooks_webhookevent CASCADE")
-        cursor.execute("UPDATE billing_balance SET held = 0")
+        cursor.execute("ALTER TABLE billing_entry DISABLE TRIGGER entry_not_truncated")
+        cursor.execute("TRUNCATE calls_call, calls_usageday, webhooks_webhookevent CASCADE")
+        cursor.execute("TRUNCATE billing_hold, billing_entry, billing_spendday")
+        cursor.execute("UPDATE billing_balance SET held = 0, posted = 0")
         cursor.execute("VACUUM billing_balance")
         cursor.execute("CHECKPOINT")
 

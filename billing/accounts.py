@@ -62,7 +62,9 @@ def find_deck(*, name: str = "", currency: str = "") -> RateDeck:
     raise NoDeck(f"there is no such rate deck; there are: {every}")
 
 
-def top_up(*, customer: Customer, amount: Decimal, reference: str, now: datetime) -> tuple[Entry, bool]:
+def top_up(
+    *, customer: Customer, amount: Decimal, reference: str, now: datetime, note: str = "by manage.py top_up"
+) -> tuple[Entry, bool]:
     """Post `amount` (more than 0, in the account's currency) under the payer's `reference`, which counts once.
 
     Returns the entry, and whether it is new: the same again finds the first. Raises ReferenceUsed when that one was
@@ -75,7 +77,7 @@ def top_up(*, customer: Customer, amount: Decimal, reference: str, now: datetime
             amount=amount,
             key=f"top_up:{uuid4()}",
             reference=reference,
-            note="by manage.py top_up",
+            note=note,
             now=now,
         )
     except ledger.DuplicateEntry as error:

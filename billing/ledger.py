@@ -1,7 +1,7 @@
 """The only writer of money: balances, holds, days and entries.
 
-    hold ─▶ settle   the call was answered: its charge is posted, the rest of the hold is free again
-         └▶ release  it was not: the hold is free again
+    hold ─▶ extend ─▶ settle   the call was answered: its charge is posted, the rest of the hold is free again
+         └▶ release            it was not: the hold is free again
 
 Every function works inside the caller's transaction, so that money, status and event change together. Lock order:
 the customer's balance row first (`lock`), everything else after it.
@@ -32,6 +32,7 @@ class Account:
     held: Decimal
     credit_limit: Decimal
     day_cap: Decimal | None
+    highest_price_per_minute: Decimal | None
     charged_today: Decimal
     currency: str
 
@@ -44,6 +45,22 @@ class Account:
     def spent_today(self) -> Decimal:
         """What counts against the day cap: charged since midnight UTC, and held."""
         return self.charged_today + self.held
+
+    @property
+    def room(self) -> tuple[Decimal, str]:
+        """What may still be held, and what sets that limit: `balance`, or `day_cap` when that leaves less."""
+        left_of_cap = self.available if self.day_cap is None else self.day_cap - self.spent_today
+        return min((self.available, "balance"), (left_of_cap, "day_cap"), key=lambda limit: limit[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Extension:
+    """What a hold pays for after an extension: `added` is 0 when not even one more billing step could be had."""
+
+    funded_seconds: int
+    amount: Decimal
+    added: Decimal
+    limited_by: str  # what kept it from more, `balance` or `day_cap`; '' nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +93,37 @@ def hold(*, customer_id: int, key: str, amount: Decimal, funded_seconds: int, no
             {"customer": customer_id, "key": key, "amount": amount, "seconds": funded_seconds, "now": now},
         )
         return bool(cursor.rowcount)
+
+
+def extend(*, account: Account, key: str, price: rating.Price, by_seconds: int, most_seconds: int) -> Extension | None:
+    """Have the hold of `key` pay for up to `by_seconds` more of talk, or one billing step if that is longer.
+
+    It ends at a billing boundary: the last that balance and day cap can pay for, and none beyond the one that covers
+    `most_seconds` of talk. Needs the lock that `account` was read under. Returns None when the hold is closed.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT amount, funded_seconds FROM billing_hold WHERE key = %s AND closed_at IS NULL", [key])
+        row = cursor.fetchone()
+        if row is None:
+            return None
+        held, funded = row
+        room, limit = account.room
+        furthest = rating.billed_seconds(price, most_seconds)
+        wanted = max(funded, min(rating.boundary_after(price, funded, within_seconds=by_seconds), furthest))
+        reached = max(funded, rating.affordable_seconds(price, amount=held + room, most_seconds=wanted))
+        added = rating.charge(price, reached).amount - held if reached > funded else Decimal(0)
+        if reached > funded:
+            cursor.execute(_EXTEND, {"key": key, "added": added, "seconds": reached, "customer": account.customer_id})
+            if not cursor.rowcount:
+                raise RuntimeError(f"the hold of {key} was judged by an account that was not locked")
+    return Extension(reached, held + added, added, limit if reached < wanted else "")
+
+
+def funded_seconds(*, key: str) -> int:
+    """Return the seconds of talk that the hold of `key` pays for, or paid for."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT funded_seconds FROM billing_hold WHERE key = %s", [key])
+        return int(cursor.fetchone()[0])
 
 
 def settle(*, key: str, price: rating.Price, milliseconds: int, now: datetime) -> Settlement | None:
@@ -180,7 +228,7 @@ def _close(key: str, now: datetime) -> tuple[int, Decimal] | None:
 
 
 _LOCK = """
-SELECT posted, held, credit_limit, day_cap,
+SELECT posted, held, credit_limit, day_cap, highest_price_per_minute,
        COALESCE((SELECT charged FROM billing_spendday AS spend
                  WHERE spend.customer_id = balance.customer_id AND day = %s), 0),
        currency
@@ -195,6 +243,16 @@ WITH taken AS (
 )
 INSERT INTO billing_hold (key, customer_id, amount, funded_seconds, opened_at)
 SELECT %(key)s, customer_id, %(amount)s, %(seconds)s, %(now)s FROM taken
+"""
+
+_EXTEND = """
+WITH taken AS (
+    UPDATE billing_balance SET held = held + %(added)s
+    WHERE customer_id = %(customer)s AND (posted + credit_limit - held >= %(added)s OR %(added)s = 0)
+    RETURNING customer_id
+)
+UPDATE billing_hold AS hold SET amount = amount + %(added)s, funded_seconds = %(seconds)s FROM taken
+WHERE hold.key = %(key)s AND hold.closed_at IS NULL
 """
 
 _CLOSE = """

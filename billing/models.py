@@ -93,6 +93,10 @@ class Balance(models.Model):
     day_cap = MoneyField(
         null=True, blank=True, default=100, help_text="most that may be spent in one UTC day; empty: no cap"
     )
+    highest_price_per_minute = MoneyField(null=True, blank=True, help_text="no call at a dearer rate; empty: any price")
+    low_mark = MoneyField(
+        null=True, blank=True, help_text="when available falls under it, the customer is told; empty: never"
+    )
 
     class Meta:
         constraints = [
@@ -186,3 +190,48 @@ class Entry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.public_id} {self.amount}"
+
+
+class Fall(models.Model):
+    """A customer whose available money fell under its mark, and was told; gone when it is back."""
+
+    customer = models.OneToOneField(Customer, on_delete=models.CASCADE, primary_key=True)
+    told_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.customer} since {self.told_at}"
+
+
+class Notice(models.Model):
+    """A mail to a customer's contact address: the row is the queue, `next_attempt_at` schedule and lease at once."""
+
+    class Kind(models.TextChoices):
+        LOW = "low", "balance is low"
+        DAY_CAP = "day_cap", "near the day cap"
+
+    customer = models.ForeignKey(Customer, on_delete=models.CASCADE)
+    kind = models.CharField(max_length=8, choices=Kind.choices)
+    day = models.DateField(help_text="UTC")
+    recipient = models.EmailField()
+    subject = models.CharField(max_length=200)
+    text = models.TextField()
+    created_at = models.DateTimeField()
+    attempts = models.PositiveSmallIntegerField(default=0)
+    next_attempt_at = models.DateTimeField(null=True, help_text="null: sent, or given up")
+    sent_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=models.Q(kind__in=["low", "day_cap"]), name="notice_kind_known"),
+            models.UniqueConstraint(
+                fields=["customer", "day"], name="notice_of_the_cap_once_a_day", condition=models.Q(kind="day_cap")
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["next_attempt_at"], name="notice_due", condition=models.Q(next_attempt_at__isnull=False)
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} to {self.recipient}"

@@ -7,6 +7,8 @@ from django.db import connection
 
 from billing.rating import Price
 
+_LONGEST_PREFIX = 15
+
 
 @dataclass(frozen=True, slots=True)
 class Quote:
@@ -21,11 +23,13 @@ class Quote:
 
 
 def quote(*, customer_id: int, number: str, now: datetime) -> Quote | None:
-    """Return what the customer pays at `now` to call `number` (E.164), or None when no rate matches.
+    """Return what the customer pays at `now` to call `number`, or None when no rate matches.
+
+    `number` is E.164, or a SIP target (`sip:…`), which the row `sip` prices.
 
     The cost does not grow with the deck: one index look-up per possible prefix.
     """
-    digits = number.removeprefix("+")
+    digits = number.removeprefix("+")[:_LONGEST_PREFIX]
     prefixes = [digits[:length] for length in range(len(digits), 0, -1)]
     with connection.cursor() as cursor:
         cursor.execute(_QUOTE, {"customer": customer_id, "now": now, "prefixes": prefixes})

@@ -60,6 +60,11 @@ def charge(price: Price, seconds: int) -> Charge:
     return Charge(seconds, billed, max(rounded, price.minimum_charge))
 
 
+def boundary_after(price: Price, seconds: int, *, within_seconds: int) -> int:
+    """Return the furthest billing boundary within some seconds after `seconds`, itself one; at least the next."""
+    return seconds + max(1, within_seconds // price.subsequent_increment) * price.subsequent_increment
+
+
 def affordable_seconds(price: Price, *, amount: Decimal, most_seconds: int) -> int:
     """Return the longest talk, at a billing boundary or at `most_seconds`, whose charge fits `amount`; 0 for none."""
     if charge(price, most_seconds).amount <= amount:

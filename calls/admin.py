@@ -6,12 +6,17 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django import forms
 from django.contrib import admin, messages
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
+from unfold.widgets import UnfoldBooleanWidget
 
+from applications import customers
+from applications.models import Customer
+from billing.admin.money import PrepaidCustomerAdmin
 from billing.models import Entry, Hold
-from calls import dialing, timeline
+from calls import dialing, suspension, timeline
 from calls.models import Call, Party, Reason, Status
 from minivoice import clock, console
 from webhooks.models import WebhookEvent
@@ -127,6 +132,65 @@ class CallAdmin(console.ReadOnlyAdmin):
     def cost(self, call: Call) -> str:
         """What was charged, once it is over."""
         return console.amount(call.cost_amount, call.currency)
+
+
+class SuspendForm(console.ReasonForm):
+    """The question before a suspension."""
+
+    hang_up = forms.BooleanField(
+        required=False, widget=UnfoldBooleanWidget, help_text="otherwise calls that are up go on"
+    )
+
+
+admin.site.unregister(Customer)
+
+
+@admin.register(Customer)
+class CallingCustomerAdmin(PrepaidCustomerAdmin):
+    """Customers with their money, and the way to shut them out, which may end their calls."""
+
+    readonly_fields = [*PrepaidCustomerAdmin.readonly_fields, "status"]
+    actions_detail = [*PrepaidCustomerAdmin.actions_detail, "suspend", "lift"]
+
+    def get_actions_detail(self, request: HttpRequest, object_id: str) -> list[Any]:
+        """Offer what can be done as the customer now is."""
+        customer = self.get_object(request, object_id)
+        idle = "suspend" if customer and customer.status == Customer.Status.SUSPENDED else "lift"
+        actions = super().get_actions_detail(request, object_id)
+        return [action for action in actions if not action.action_name.endswith(idle)]
+
+    @console.action(description="Suspend", url_path="suspend", permission="applications.change_customer", icon="block")
+    def suspend(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Ask for a reason; have the API refuse the customer, and hang up its calls if that is wanted."""
+        customer: Customer = self.find(request, object_id)
+        form = SuspendForm(console.answers(request))
+        if not form.is_valid():
+            facts = {"Customer": customer, "Calls up": suspension.live_calls(customer).count()}
+            return self.ask(request, customer, form=form, title="Suspend this customer", button="Suspend", facts=facts)
+        reason, hang_up = form.cleaned_data["reason"], form.cleaned_data["hang_up"]
+        if suspension.suspend(customer, now=clock.now()):
+            self.log_change(request, customer, f"status from active to suspended. Reason: {reason}")
+        ended = suspension.hang_up_all(customer, now=clock.now()) if hang_up else 0
+        if ended:
+            self.log_change(request, customer, f"{ended} live calls hung up. Reason: {reason}")
+        messages.success(request, f"{customer} is suspended. Calls being hung up: {ended}.")
+        return self.back_to(customer)
+
+    @console.action(
+        description="Lift suspension", url_path="lift", permission="applications.change_customer", icon="lock_open"
+    )
+    def lift(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Ask for a reason; let the customer in again."""
+        customer: Customer = self.find(request, object_id)
+        form = console.ReasonForm(console.answers(request))
+        if not form.is_valid():
+            facts = {"Customer": customer, "Status": customer.status}
+            return self.ask(request, customer, form=form, title="Lift the suspension", button="Lift", facts=facts)
+        if customers.lift(customer):
+            why = form.cleaned_data["reason"]
+            self.log_change(request, customer, f"status from suspended to active. Reason: {why}")
+        messages.success(request, f"{customer} is active.")
+        return self.back_to(customer)
 
 
 def sentence(call: Call) -> str:

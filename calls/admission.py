@@ -12,6 +12,7 @@ from decimal import Decimal
 from django.conf import settings
 from django.db import connection
 
+from applications import destinations
 from applications.models import Customer
 from billing import ledger, rates, rating
 from minivoice import clock, errors, money
@@ -26,6 +27,8 @@ class Facts:
     customer: Customer
     caller_id: str
     caller_id_is_own: bool
+    number: str
+    is_suspended: bool
     quote: rates.Quote | None
     routes: Sequence[routing.Route]
     account: ledger.Account
@@ -53,12 +56,14 @@ def read(*, customer: Customer, caller_id: str, to: str, max_duration_seconds: i
     account = ledger.lock(customer_id=customer.pk, now=now)
     with connection.cursor() as cursor:
         cursor.execute(_FACTS, {"customer": customer.pk, "caller_id": caller_id})
-        accepted_at, live_calls, calls_in_last_second, caller_id_is_own = cursor.fetchone()
+        accepted_at, live_calls, calls_in_last_second, caller_id_is_own, is_suspended = cursor.fetchone()
     return Facts(
         engine_is_up=engine_is_up,
         customer=customer,
         caller_id=caller_id,
         caller_id_is_own=caller_id_is_own or caller_id in customer.verified_caller_ids,
+        number=to,
+        is_suspended=is_suspended,
         quote=quote,
         routes=routes,
         account=account,
@@ -87,6 +92,11 @@ def engine(facts: Facts) -> errors.ApiError | None:
     return errors.Unavailable("the telephone engine is not reachable, try again shortly", retry_after_seconds=5)
 
 
+def account(facts: Facts) -> errors.ApiError | None:
+    """A suspended customer places no calls: none slips in behind the suspension that hangs up those that are live."""
+    return errors.AccountSuspended() if facts.is_suspended else None
+
+
 def caller_id(facts: Facts) -> errors.ApiError | None:
     """Calls over platform trunks show one of the customer's numbers, unless its policy allows any."""
     if facts.customer.caller_id_policy == Customer.CallerIdPolicy.ANY or facts.caller_id_is_own:
@@ -96,10 +106,36 @@ def caller_id(facts: Facts) -> errors.ApiError | None:
     return errors.CallerIdNotAllowed(param="from")
 
 
-def destination(facts: Facts) -> errors.ApiError | None:
-    """Blocked destinations are not called at any price."""
+def country(facts: Facts) -> errors.ApiError | None:
+    """The number is of a country that the customer may call, where some are listed."""
+    allowed = facts.customer.allowed_countries
+    if not allowed or destinations.is_in(facts.number, allowed):
+        return None
+    return errors.DestinationBlocked(f"calls are allowed to these countries only: {', '.join(allowed)}", param="to")
+
+
+def blocked_prefix(facts: Facts) -> errors.ApiError | None:
+    """The number begins with none of the prefixes that are blocked for the customer."""
+    digits = facts.number.removeprefix("+")
+    blocked = next((prefix for prefix in facts.customer.blocked_prefixes if digits.startswith(prefix)), None)
+    if blocked is None:
+        return None
+    return errors.DestinationBlocked(f"calls to numbers that begin with +{blocked} are blocked", param="to")
+
+
+def premium_rate(facts: Facts) -> errors.ApiError | None:
+    """Premium-rate numbers are called by customers only that are allowed to."""
+    if facts.customer.premium_rate_allowed or not destinations.is_premium_rate(facts.number):
+        return None
+    return errors.DestinationBlocked("calls to premium-rate numbers are blocked", param="to")
+
+
+def blocked_rate(facts: Facts) -> errors.ApiError | None:
+    """A rate may be marked as blocked: it is called at no price."""
     if facts.quote is not None and facts.quote.blocked:
-        return errors.DestinationBlocked(param="to")
+        return errors.DestinationBlocked(
+            f"the rate deck blocks numbers that begin with +{facts.quote.prefix}", param="to"
+        )
     return None
 
 
@@ -111,6 +147,19 @@ def rate(facts: Facts) -> errors.ApiError | None:
 def trunk(facts: Facts) -> errors.ApiError | None:
     """Some trunk must serve the destination."""
     return None if facts.routes else errors.NoActiveTrunk()
+
+
+def highest_price(facts: Facts) -> errors.ApiError | None:
+    """The rate is within the customer's highest price per minute."""
+    highest = facts.account.highest_price_per_minute
+    if highest is None or facts.quote is None or facts.quote.price.per_minute <= highest:
+        return None
+    currency = facts.account.currency
+    price = f"{money.text(facts.quote.price.per_minute)} {currency}"
+    return errors.SpendControlExceeded(
+        f"the highest price per minute is {money.text(highest)} {currency}, this call's is {price}; "
+        "the limit stands until it is changed"
+    )
 
 
 def day_cap(facts: Facts) -> errors.ApiError | None:
@@ -155,10 +204,15 @@ def calls_per_second(facts: Facts) -> errors.ApiError | None:
 
 CHECKS: Sequence[Check] = (
     engine,
+    account,
     caller_id,
-    destination,
+    country,
+    blocked_prefix,
+    premium_rate,
+    blocked_rate,
     rate,
     trunk,
+    highest_price,
     day_cap,
     balance,
     concurrency,
@@ -182,6 +236,7 @@ SELECT moment,
        (SELECT count(*) FROM calls_call
         WHERE customer_id = %(customer)s AND accepted_at > moment - interval '1 second'),
        EXISTS (SELECT FROM telephony_number
-               WHERE customer_id = %(customer)s AND number_e164 = %(caller_id)s AND is_active)
+               WHERE customer_id = %(customer)s AND number_e164 = %(caller_id)s AND is_active),
+       (SELECT status = 'suspended' FROM applications_customer WHERE id = %(customer)s)
 FROM (SELECT clock_timestamp() AS moment OFFSET 0) AS clock
 """

@@ -1,15 +1,16 @@
 """The auditor: does everything that must always hold, hold? Read-only SQL in one snapshot, owing nothing to the code
 it judges.
 
-Each check counts violations of a promise (docs/architecture.md tells where a promise is kept). It is the judge of
-every journey and fault test, and runs in production.
+Each check counts violations of a promise (docs/architecture.md tells where a promise is kept); those about
+money are the questions of `calls.books`. It is the judge of every journey and fault test, and runs in production.
 """
 
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
+
+from calls import books
 
 
 class Finding(NamedTuple):
@@ -21,78 +22,22 @@ class Finding(NamedTuple):
 
 def run() -> list[Finding]:
     """Judge the database as it is at this moment; return a finding for every promise. Needs no open transaction."""
-    with transaction.atomic(durable=True), connection.cursor() as cursor:
-        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    with books.snapshot() as cursor:
         return list(_findings(cursor))
 
 
 def _findings(cursor: CursorWrapper) -> Iterator[Finding]:
-    for promise, question in _QUESTIONS.items():
+    for promise, question in {**books.QUESTIONS, **_QUESTIONS}.items():
         cursor.execute(f"SELECT count(*) FROM ({question}) AS violation")  # noqa: S608
         yield Finding(promise, cursor.fetchone()[0])
 
 
 _QUESTIONS = {
-    "posted is the sum of the entries": """
-        SELECT customer_id FROM billing_balance AS balance
-        WHERE posted <> (SELECT COALESCE(sum(amount), 0) FROM billing_entry AS entry
-                         WHERE entry.customer_id = balance.customer_id)
-    """,
-    "held is the sum of the open holds": """
-        SELECT customer_id FROM billing_balance AS balance
-        WHERE held <> (SELECT COALESCE(sum(amount), 0) FROM billing_hold AS hold
-                       WHERE hold.customer_id = balance.customer_id AND closed_at IS NULL)
-    """,
-    "each entry tells the balance after it": """
-        SELECT id FROM (
-            SELECT id, posted_after, sum(amount) OVER (PARTITION BY customer_id ORDER BY id) AS so_far
-            FROM billing_entry
-        ) AS entry WHERE posted_after <> so_far
-    """,
     "nothing is granted below zero": """
         SELECT customer_id FROM billing_balance AS balance
         WHERE posted + credit_limit - held < 0
           AND NOT EXISTS (SELECT FROM billing_entry AS entry WHERE entry.customer_id = balance.customer_id
                           AND kind IN ('adjustment', 'refund') AND amount < 0)
-    """,
-    "a call is charged what it says, once, and not at all for nothing": """
-        SELECT call.id FROM calls_call AS call
-        LEFT JOIN billing_entry AS entry ON entry.call_id = call.public_id AND entry.kind = 'charge'
-        GROUP BY call.id
-        HAVING count(entry.id) <> CASE WHEN call.cost_amount > 0 THEN 1 ELSE 0 END
-            OR COALESCE(-sum(entry.amount), 0) <> COALESCE(call.cost_amount, 0)
-    """,
-    "a live call has one open hold, an ended one none": """
-        SELECT call.id FROM calls_call AS call
-        LEFT JOIN billing_hold AS hold ON hold.key = call.public_id AND hold.closed_at IS NULL
-        GROUP BY call.id HAVING count(hold.id) <> CASE WHEN call.ended_at IS NULL THEN 1 ELSE 0 END
-    """,
-    "no hold without its call": """
-        SELECT id FROM billing_hold AS hold
-        WHERE NOT EXISTS (SELECT FROM calls_call AS call WHERE call.public_id = hold.key)
-    """,
-    "charge and overrun are the rating of the call's own seconds": """
-        WITH talk AS (
-            SELECT *, CASE WHEN answered_at IS NULL THEN 0
-                ELSE ceil(floor(extract(epoch FROM ended_at - answered_at) * 1000) / 1000) END AS seconds
-            FROM calls_call WHERE ended_at IS NOT NULL
-        ), billed AS (
-            SELECT *, CASE WHEN seconds <= 0 THEN 0 ELSE initial_increment + subsequent_increment
-                * ceil(greatest(0, seconds - initial_increment) / subsequent_increment) END AS billed_seconds
-            FROM talk
-        )
-        SELECT id FROM billed
-        WHERE billed_seconds <> billable_seconds OR seconds <> duration_seconds
-           OR cost_amount + overrun_amount <> CASE WHEN billed_seconds = 0 THEN 0 ELSE greatest(minimum_charge,
-                round(connection_fee + price_per_minute * billed_seconds / 60, 6)) END
-    """,
-    "a day's spend is the sum of its charges": """
-        SELECT 1 FROM billing_spendday AS spend
-        FULL JOIN (
-            SELECT customer_id, (created_at AT TIME ZONE 'UTC')::date AS day, -sum(amount) AS charged
-            FROM billing_entry WHERE kind = 'charge' GROUP BY 1, 2
-        ) AS charges USING (customer_id, day)
-        WHERE spend.charged IS DISTINCT FROM charges.charged
     """,
     "an ended call has its one final event, a live one none": """
         SELECT call.id FROM calls_call AS call

@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 from django.db import transaction
 
 from billing import ledger
-from calls import reasons, rendering, timeline
+from calls import reasons, rendering, rollup, timeline
 from calls.models import Attempt, Call, Flow, Party, Reason, Status
 from calls.reasons import Ending
 from minivoice import nudge
@@ -29,7 +29,7 @@ SETUP_TIME = timedelta(seconds=25)
 MOST_ATTEMPTS = 3
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _HANG_UP_TIME = timedelta(seconds=5)
-_OVER_TIME = timedelta(seconds=10)
+OVER_TIME = timedelta(seconds=10)  # that an engine's timer may be late
 
 
 def record(fact: Fact, *, now: datetime) -> int | None:
@@ -157,7 +157,9 @@ def end(call: Call, ending: Ending, *, now: datetime) -> None:
     else:
         ledger.release(key=call.public_id, now=now)
     call.ended_at, call.end_reason, call.hangup_by = ended_at, ending.reason, ending.by or ""
-    call.sip_code, call.deadline_at, call.settled_at = ending.sip_code, None, now
+    call.sip_code, call.settled_at = ending.sip_code, now
+    call.deadline_at = call.extend_at = None
+    _note_early_cut(call, now)
     _advance(call, _final_status(answered, ending.reason))
     call.attempts.exclude(state=Attempt.State.ENDED).update(
         state=Attempt.State.ENDED, ended_at=now, sip_code=ending.sip_code
@@ -166,7 +168,18 @@ def end(call: Call, ending: Ending, *, now: datetime) -> None:
     timeline.add(call, f"call_{call.status}", at=now, **rendering.outcome(call), **_arithmetic(call))
     _publish(call, f"call.{call.status}", {**rendering.outcome(call)}, now)
     call.save()
+    rollup.add(call, settled_at=now)
     crashpoint("end_before_commit")
+
+
+def _note_early_cut(call: Call, now: datetime) -> None:
+    """Say so when the engine did not learn in time of money that was set aside: such calls are counted."""
+    if call.end_reason != Reason.OUT_OF_FUNDS:
+        return
+    held_seconds = ledger.funded_seconds(key=call.public_id)
+    if held_seconds > call.funded_seconds:
+        logger.warning("%s was cut early: its timer knew of %s s of %s s", call, call.funded_seconds, held_seconds)
+        timeline.add(call, "cut_early", at=now, funded_seconds=held_seconds, timer_seconds=call.timer_seconds)
 
 
 def _is_news(call: Call, fact: Fact) -> bool:
@@ -228,7 +241,8 @@ def _answered(call: Call, attempt: Attempt, fact: Fact, now: datetime) -> None:
         return
     answered_at = fact.answered_at or fact.at
     call.answered_at, call.trunk_id, call.proven_at = answered_at, attempt.trunk_id, fact.at
-    _expect(call, answered_at + timedelta(seconds=call.timer_seconds) + _OVER_TIME)
+    _expect(call, answered_at + timedelta(seconds=call.timer_seconds) + OVER_TIME)
+    call.extend_at = call.extension_due_at
     if call.intent:
         call.intent = Reason.HANGUP  # too late to cancel: an answered call is hung up
     _advance(call, Status.IN_PROGRESS)

@@ -35,6 +35,8 @@ WAYS: dict[Status, frozenset[Status]] = {
 }
 FINAL = frozenset(status for status, ways in WAYS.items() if not ways)
 LIVE = ~Q(status__in=sorted(FINAL))
+EXTEND_BEFORE = timedelta(seconds=60)  # of funded talk
+_SETTLING = timedelta(seconds=5)
 
 
 class Reason(models.TextChoices):
@@ -103,6 +105,7 @@ class Call(models.Model):
     ended_at = models.DateTimeField(null=True)
     settled_at = models.DateTimeField(null=True, help_text="when it was charged: what usage counts by")
     deadline_at = models.DateTimeField(null=True)
+    extend_at = models.DateTimeField(null=True, help_text="when its money must be seen to, by the engine's clock")
     proven_at = models.DateTimeField(null=True, help_text="last moment its channel was seen on the engine")
     intent = models.CharField(max_length=20, choices=Reason.choices, blank=True)
     intent_by = models.CharField(max_length=8, choices=Party.choices, blank=True)
@@ -119,7 +122,7 @@ class Call(models.Model):
     subsequent_increment = models.PositiveSmallIntegerField()
     minimum_charge = MoneyField()
     currency = models.CharField(max_length=3)
-    funded_seconds = models.PositiveIntegerField(help_text="talk that the first hold pays for")
+    funded_seconds = models.PositiveIntegerField(help_text="paid talk that the engine's timer knows of")
     duration_seconds = models.PositiveIntegerField(null=True)
     billable_seconds = models.PositiveIntegerField(null=True)
     cost_amount = MoneyField(null=True)
@@ -145,6 +148,7 @@ class Call(models.Model):
         indexes = [
             models.Index(fields=["customer"], name="call_live", condition=LIVE),
             models.Index(fields=["deadline_at"], name="call_deadline", condition=LIVE),
+            models.Index(fields=["extend_at"], name="call_extend", condition=Q(extend_at__isnull=False)),
             models.Index(fields=["customer", "accepted_at"], name="call_accepted"),
             models.Index(fields=["application", "-id"], name="call_of_application"),
             models.Index(fields=["application", "status", "-id"], name="call_of_status"),
@@ -175,10 +179,30 @@ class Call(models.Model):
 
     @property
     def timer_seconds(self) -> int:
-        """Seconds from answer at which the engine itself ends the call: before its money or its time is over."""
+        """Seconds from answer at which the engine itself ends the call, as far as it was told."""
+        return self.timer_for(self.funded_seconds)
+
+    @property
+    def is_funded_throughout(self) -> bool:
+        """Whether money cannot be what ends the call: its longest talk is paid for."""
+        return self.price.is_free or self.funded_seconds >= self.max_duration_seconds
+
+    @property
+    def extension_due_at(self) -> datetime | None:
+        """When the hold of an answered call must be extended: before its last minute. None when it need not be.
+
+        Not at the answer itself, though: many a call is over by then, and its money is another's.
+        """
+        if self.answered_at is None or self.is_funded_throughout:
+            return None
+        settling = min(_SETTLING, timedelta(seconds=self.funded_seconds / 2))
+        return self.answered_at + max(settling, timedelta(seconds=self.funded_seconds) - EXTEND_BEFORE)
+
+    def timer_for(self, funded_seconds: int) -> int:
+        """Return the engine's timer, in seconds from answer, for paid talk: before money or time is over."""
         if self.price.is_free:
             return self.max_duration_seconds
-        return min(self.funded_seconds - 1, self.max_duration_seconds)
+        return min(funded_seconds - 1, self.max_duration_seconds)
 
     def may_become(self, status: Status) -> bool:
         """Whether the call's status may change to `status` now."""
@@ -295,3 +319,37 @@ class Flow(models.Model):
 
     def __str__(self) -> str:
         return f"{self.call_id} at {self.position}"
+
+
+class UsageDay(models.Model):
+    """What one application's calls of one UTC day came to, by destination and trunk: written with each settlement."""
+
+    application = models.ForeignKey(Application, on_delete=models.PROTECT, db_index=False)
+    day = models.DateField(help_text="UTC day on which the calls were settled")
+    rate_prefix = models.CharField(max_length=15)
+    trunk = models.ForeignKey(Trunk, on_delete=models.PROTECT, null=True, db_index=False)
+    calls = models.PositiveIntegerField()
+    duration_seconds = models.PositiveBigIntegerField()
+    billable_seconds = models.PositiveBigIntegerField()
+    cost_amount = MoneyField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["application", "day", "rate_prefix", "trunk"], name="usage_day_once", nulls_distinct=False
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.application_id} {self.day}: {self.calls} calls"
+
+
+class Reconciliation(models.Model):
+    """One comparison of the books, kept as it was found."""
+
+    ran_at = models.DateTimeField()
+    differences_found = models.PositiveIntegerField()
+    differences = models.JSONField(default=list, help_text="the first of them; see calls.books.Difference")
+
+    def __str__(self) -> str:
+        return f"{self.ran_at:%Y-%m-%d %H:%M}: {self.differences_found} differences"

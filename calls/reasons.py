@@ -87,7 +87,7 @@ def _answered(call: Call, fact: Fact) -> Ending:
 
 def timer_reason(call: Call) -> Reason:
     """Return why the engine's timer ends `call`: its longest time, or its money."""
-    return Reason.MAX_DURATION if call.timer_seconds == call.max_duration_seconds else Reason.OUT_OF_FUNDS
+    return Reason.MAX_DURATION if call.is_funded_throughout else Reason.OUT_OF_FUNDS
 
 
 def _silence(call: Call) -> Reason:

@@ -77,16 +77,17 @@ class Absence:
         return len(lost)
 
 
-def reconcile(*, now: datetime) -> list[Fact]:
+def reconcile(*, now: datetime, engine_now: datetime | None = None) -> list[Fact]:
     """Compare the engine's channels with ours; return the facts that went unheard, to be recorded after those that
-    were heard and still wait: a channel's end may be among them.
+    were heard and still wait: a channel's end may be among them. `engine_now` is the moment by the engine's clock,
+    where that is known to be another than ours.
 
     Raises EngineUnreachable, having changed nothing, when there is no list.
     """
     channels = {channel.id: channel for channel in link.adapter().channels()}
     attempts = list(Attempt.objects.exclude(state__in=[Attempt.State.DUE, Attempt.State.ENDED]).select_related("call"))
     present = [attempt for attempt in attempts if str(attempt.channel_id) in channels]
-    _prove(present, now)
+    _prove(present, engine_now or now)
     missing = [attempt for attempt in attempts if str(attempt.channel_id) not in channels]
     gone = [str(attempt.channel_id) for attempt in missing if _is_gone(attempt, now)]
     lost = [Fact(kind=Kind.LOST, channel_id=channel_id, at=now) for channel_id in gone]

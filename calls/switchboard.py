@@ -1,12 +1,13 @@
 """The switchboard: one process that hears the engine, runs flows, and sweeps.
 
 The event loop reads the engine's socket and fetches documents; a few threads (`calls.lanes`) do the work. The tick
-needs no broker: it dials what is due, ends what is overdue, and compares channels. Before each thing it does the
-process makes sure that it still leads (`minivoice.lease`).
+needs no broker: it dials what is due, ends what is overdue, finds money for calls that go on, and compares channels.
+Before each thing it does the process makes sure that it still leads (`minivoice.lease`).
 """
 
 import asyncio
 import logging
+import threading
 import zlib
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +20,7 @@ from django.conf import settings
 from django.db import close_old_connections
 from django.db.utils import InterfaceError, OperationalError
 
-from calls import dialing, lifecycle, sweeps
+from calls import dialing, funding, lifecycle, sweeps
 from calls.flow import fetching
 from calls.lanes import Lane, Work
 from minivoice import clock, lease
@@ -34,6 +35,8 @@ TICK_SECONDS = 1.0
 RECONCILE_EVERY = timedelta(seconds=5)
 SWEEP_DUE_AFTER = timedelta(seconds=2)  # a nudge is faster, unless it was lost
 _RECONNECT_SECONDS = 0.5
+_LEAP = timedelta(seconds=0.5)  # of the engine's clock; less is the jitter of asking for it
+_LANES_SECONDS = 5.0
 _STOP_SECONDS = 8.0  # for work that is queued; after ten a supervisor kills
 
 
@@ -47,6 +50,7 @@ class Switchboard:
         self._connected = False
         self._reconciled_at: datetime | None = None
         self._absence = sweeps.Absence()
+        self._engine_ahead = timedelta()  # its clock, of ours
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Serve until `stopping`, then finish what is queued, for some seconds at most. Calls stay as they are."""
@@ -54,9 +58,9 @@ class Switchboard:
         async with media.serving(), Client() as self._client:
             hearing = asyncio.create_task(self._hear())
             while not stopping.is_set():
-                await self._loop.run_in_executor(self._ticker, self._tick)
+                has_leapt = await self._loop.run_in_executor(self._ticker, self._tick)
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(stopping.wait(), TICK_SECONDS)
+                    await asyncio.wait_for(stopping.wait(), 0 if has_leapt else TICK_SECONDS)
             hearing.cancel()
             await asyncio.gather(hearing, return_exceptions=True)
             await asyncio.to_thread(self._stop_lanes)
@@ -118,30 +122,59 @@ class Switchboard:
         if late:
             logger.warning("%s lanes did not finish in time: their calls go on from their rows", len(late))
 
-    def _tick(self) -> None:
-        """Beat, compare channels, end what is overdue, dial what is due; a failure waits for the next tick."""
+    def _tick(self) -> bool:
+        """Beat, compare channels, fund, end what is overdue, dial what is due; a failure waits for the next tick.
+
+        Returns whether the next tick must not wait: the engine's clock leaps.
+        """
         lease.check()
         close_old_connections()
         try:
             if self._connected:
-                link.adapter().ping()
+                has_leapt = self._read_engine_clock()
                 link.beat(now=clock.now())
                 self._reconcile()
+                now = clock.now()
+                funding.sweep(now=now, engine_now=now + self._engine_ahead)
                 sweeps.overdue(now=clock.now())
                 dialing.drain(due_before=clock.now() - SWEEP_DUE_AFTER, seconds=TICK_SECONDS)
-            else:
-                sweeps.expired(now=clock.now())
-                self._absence.look(now=clock.now())
+                return has_leapt
+            sweeps.expired(now=clock.now())
+            self._absence.look(now=clock.now())
         except (OperationalError, InterfaceError, EngineError) as error:
             logger.warning("this tick's work waits for the next: %s", error)
         except Exception:
             logger.exception("a tick failed")
+        return False
+
+    def _read_engine_clock(self) -> bool:
+        """Learn how far the engine's clock is ahead of ours; return whether it has leapt.
+
+        A simulated network's does on request, step by step: it waits for the next tick before each step, and what
+        happened in this one must be recorded before the calls' money is seen to.
+        """
+        asked_at = clock.now()  # before the answer: a timer set by it is early, never late
+        ahead, before = link.adapter().now() - asked_at, self._engine_ahead
+        self._engine_ahead = ahead
+        has_leapt = ahead - before > _LEAP
+        if has_leapt:
+            self._wait_for_lanes()
+        return has_leapt
+
+    def _wait_for_lanes(self) -> None:
+        """Let the lanes do what they have heard so far, for some seconds at most."""
+        done = threading.Semaphore(0)
+        for lane in self._lanes:
+            lane.put("", lambda _: done.release())
+        ends_at = monotonic() + _LANES_SECONDS
+        for _ in self._lanes:
+            done.acquire(timeout=max(0.0, ends_at - monotonic()))
 
     def _reconcile(self) -> None:
         now = clock.now()
         if self._reconciled_at is not None and now - self._reconciled_at < RECONCILE_EVERY:
             return
-        for fact in sweeps.reconcile(now=now):
+        for fact in sweeps.reconcile(now=now, engine_now=now + self._engine_ahead):
             self._dispatch(fact)
         self._reconciled_at = now
 

@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from calls import dialing, idempotency
+from calls import books, dialing, idempotency
 from minivoice import clock, nudge
 
 
@@ -18,3 +18,9 @@ def tidy() -> None:
     """Forget idempotency keys that are older than a day."""
     while idempotency.forget(now=clock.now()):
         pass
+
+
+@shared_task(name="calls.reconcile", acks_late=False, time_limit=3600)
+def reconcile() -> None:
+    """Compare the books. It may take long, so it is acknowledged at once: one that is killed is tomorrow's again."""
+    books.reconcile(now=clock.now())

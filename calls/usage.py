@@ -1,24 +1,17 @@
 """What an application's calls came to in a period: number, seconds, cost. Calls count when they are settled."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
-from typing import Annotated, Any, NotRequired, TypedDict, cast
+from typing import Annotated, Any, NotRequired, TypedDict
 
-from django.db.models import Count, F, Sum
-from django.db.models.functions import Coalesce, TruncDate
+from django.db import connection
 
 from applications.models import Application
 from billing.models import Balance
-from calls.models import Call
 from minivoice import clock, money, schema
 
-GROUPS = {
-    "day": TruncDate("settled_at", tzinfo=UTC),
-    "destination": F("rate_prefix"),
-    "trunk": F("trunk__public_id"),
-}
+GROUPS = {"day": "day", "destination": "rate_prefix", "trunk": "trunk.public_id"}  # and the column of each
 
 
 class SummaryObject(TypedDict):
@@ -101,21 +94,25 @@ def report(*, application: Application, start: datetime, end: datetime, group_by
     return usage
 
 
-_SUMS = {
-    "calls": Count("pk"),
-    "seconds": Coalesce(Sum("billable_seconds"), 0),
-    "cost": Coalesce(Sum("cost_amount"), Decimal(0)),
-}
-
-
 def _read(application: Application, start: datetime, end: datetime, group_by: str) -> list[Sums]:
-    """Return the sums of each group in the order of the keys, or one over all."""
-    calls = Call.objects.filter(application=application, settled_at__gte=start, settled_at__lt=end)
-    if not group_by:
-        totals: dict[str, Any] = calls.aggregate(**_SUMS)
-        return [Sums(key=None, **totals)]
-    groups = calls.values(key=GROUPS[group_by]).annotate(**_SUMS).order_by("key")
-    return [Sums(**row) for row in cast("Iterable[dict[str, Any]]", groups)]
+    """Return the sums of each group in the order of the keys, or one over all: whole days from the rollup, what is
+    left of the period at its two ends from the calls, in one snapshot.
+    """
+    first, last = _whole_days(start, end)
+    values: dict[str, Any] = {"application": application.pk, "start": start, "first": first, "last": last, "end": end}
+    with connection.cursor() as cursor:
+        cursor.execute(_READ.format(key=GROUPS.get(group_by, "NULL")), values)
+        sums = [Sums(*row) for row in cursor.fetchall()]
+    return sums if group_by or sums else [Sums(None, 0, 0, Decimal(0))]
+
+
+def _whole_days(start: datetime, end: datetime) -> tuple[datetime, datetime]:
+    """Return the midnights UTC between which all whole days of the period lie; both are its end when there is none."""
+    start, end = start.astimezone(UTC), end.astimezone(UTC)
+    first = start.toordinal() + (start.time() != time())
+    if first >= end.toordinal():
+        return end, end
+    return datetime.combine(date.fromordinal(first), time(), UTC), datetime.combine(end.date(), time(), UTC)
 
 
 def _summary(sums: Sums, currency: str) -> SummaryObject:
@@ -136,3 +133,20 @@ def _group(sums: Sums, currency: str, group_by: str) -> Group:
             return {"destination": str(sums.key), **summary}
         case _:
             return {"trunk_id": None if sums.key is None else str(sums.key), **summary}
+
+
+_READ = """
+SELECT {key} AS key, sum(calls)::bigint, sum(billable_seconds)::bigint, sum(cost_amount)
+FROM (
+    SELECT day, rate_prefix, trunk_id, calls, billable_seconds, cost_amount FROM calls_usageday
+    WHERE application_id = %(application)s
+      AND day >= (%(first)s AT TIME ZONE 'UTC')::date AND day < (%(last)s AT TIME ZONE 'UTC')::date
+    UNION ALL
+    SELECT (settled_at AT TIME ZONE 'UTC')::date, rate_prefix, trunk_id, 1, billable_seconds, cost_amount
+    FROM calls_call
+    WHERE application_id = %(application)s
+      AND (settled_at >= %(start)s AND settled_at < %(first)s OR settled_at >= %(last)s AND settled_at < %(end)s)
+) AS settled
+LEFT JOIN telephony_trunk AS trunk ON trunk.id = trunk_id
+GROUP BY 1 ORDER BY 1
+"""

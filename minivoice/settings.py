@@ -5,6 +5,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import environ
+from celery.schedules import crontab
 from django.core.exceptions import ImproperlyConfigured
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -55,6 +56,12 @@ if SPEECH_BIND:
 
 # Customers' URLs: what on the inside they may reach all the same (host:port); empty in production
 OUTBOUND_ALLOWED: list[str] = env.list("OUTBOUND_ALLOWED", default=[])
+
+# Mail to customers' contact addresses; without EMAIL_URL none is sent
+EMAIL_URL: str = env.str("EMAIL_URL", default="")
+DEFAULT_FROM_EMAIL: str = env.str("MAIL_FROM", default="minivoice@localhost")
+EMAIL_TIMEOUT = 10
+vars().update(environ.Env.email_url_config(EMAIL_URL or "dummymail://"))
 
 INSTALLED_APPS = [
     "unfold",
@@ -150,7 +157,10 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE = {
     "sweep webhooks": {"task": "webhooks.deliver", "schedule": 5.0, "options": {"expires": 5}},
+    "look at balances": {"task": "billing.look", "schedule": 5.0, "options": {"expires": 5}},
+    "send mail": {"task": "billing.mail", "schedule": 30.0, "options": {"expires": 30}},
     "tidy calls": {"task": "calls.tidy", "schedule": 3600.0, "options": {"expires": 3600}},
+    "reconcile the books": {"task": "calls.reconcile", "schedule": crontab(hour=3, minute=0)},
 }
 
 LOGGING = {

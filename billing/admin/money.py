@@ -21,9 +21,10 @@ from unfold.widgets import (
 from applications.admin import CustomerAdmin
 from applications.models import Customer
 from billing import ledger
-from billing.models import Balance, Entry, Hold, RateDeck, SpendDay
+from billing.models import Balance, Entry, Hold, Notice, RateDeck, SpendDay
 from minivoice import clock, console
 
+_TERMS = ("deck", "credit_limit", "day_cap", "highest_price_per_minute", "low_mark")
 _BY_HAND = (Entry.Kind.TOP_UP, Entry.Kind.ADJUSTMENT, Entry.Kind.REFUND)
 
 
@@ -32,7 +33,7 @@ class BalanceForm(forms.ModelForm):  # type: ignore[type-arg]
 
     class Meta:
         model = Balance
-        fields = ["deck", "credit_limit", "day_cap"]
+        fields = _TERMS
 
     def clean_deck(self) -> RateDeck:
         """An account keeps its currency."""
@@ -83,12 +84,18 @@ class AccountInline(MoneyColumns, unfold.StackedInline):  # type: ignore[misc]
     can_delete = False
     verbose_name_plural = "account"
     hide_title = True
-    readonly_fields = ["posted_money", "held_money", "available"]
+    readonly_fields = ["posted_money", "held_money", "available", "spent_today"]
 
     def get_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
         """Show money once there is an account."""
-        terms = ["deck", "credit_limit", "day_cap"]
-        return [*self.readonly_fields, *terms] if obj else terms
+        return [*self.readonly_fields, *_TERMS] if obj else list(_TERMS)
+
+    @admin.display(description="charged and held today")
+    def spent_today(self, balance: Balance) -> str:
+        """What counts against the day cap."""
+        days = SpendDay.objects.filter(customer=balance.customer_id, day=clock.now().date())
+        charged = days.values_list("charged", flat=True).first() or 0
+        return console.amount(balance.held + charged, balance.currency)
 
     def get_formset(self, request: HttpRequest, obj: Model | None = None, **options: Any) -> Any:
         """Ask for the account with the customer."""
@@ -144,7 +151,7 @@ class PrepaidCustomerAdmin(MoneyColumns, CustomerAdmin):
     def get_list_display(self, request: HttpRequest) -> list[str]:
         """Leave out money for those who may not see it."""
         may_see = request.user.has_perm("billing.view_balance") or request.user.has_perm("billing.change_balance")
-        money = () if may_see else AccountInline.readonly_fields
+        money = () if may_see else ("posted_money", "held_money", "available")
         return [name for name in super().get_list_display(request) if name not in money]
 
     @console.action(description="Adjust balance", url_path="adjust", permission="billing.add_entry", icon="payments")
@@ -271,6 +278,29 @@ class SpendDayAdmin(console.ReadOnlyAdmin):
     list_select_related = ["customer"]
     search_fields = ["customer__name"]
     ordering = ["-day", "-id"]
+
+
+@admin.register(Notice)
+class NoticeAdmin(console.ReadOnlyAdmin):
+    """Mail to customers about their money, newest first."""
+
+    list_display = ["created", "customer", "kind", "recipient", "sent", "attempts"]
+    list_filter = ["kind", ("sent_at", admin.EmptyFieldListFilter)]
+    list_select_related = ["customer"]
+    search_fields = ["customer__name", "=recipient"]
+    ordering = ["-id"]
+    fields = ["customer", "kind", "recipient", "subject", "text", "created", "sent", "attempts"]
+    readonly_fields = ["created", "sent"]
+
+    @admin.display
+    def created(self, notice: Notice) -> str:
+        """When there was reason for it."""
+        return console.moment(notice.created_at)
+
+    @admin.display
+    def sent(self, notice: Notice) -> str:
+        """When the mail server took it."""
+        return console.moment(notice.sent_at)
 
 
 def _account(row: Customer | Balance) -> Balance | None:

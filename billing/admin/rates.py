@@ -3,14 +3,15 @@
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from unfold.paginator import InfinitePaginator
 
+from billing import versions
 from billing.models import DeckVersion, Rate, RateDeck
-from minivoice import console
+from minivoice import clock, console
 
 
 class VersionInline(console.ReadOnlyInline):
@@ -71,13 +72,12 @@ class DeckVersionAdmin(console.Admin):
             return self.ask(request, version, form=form, title=title, button=button, facts=facts)
         try:
             with transaction.atomic():
-                draft = DeckVersion.objects.filter(pk=version.pk, state=DeckVersion.State.DRAFT)
-                published = draft.update(state=DeckVersion.State.LIVE)
+                published = versions.publish(version, now=clock.now())
                 if published:
                     why = form.cleaned_data["reason"]
                     self.log_change(request, version, f"state from draft to live. Reason: {why}")
-        except IntegrityError:
-            messages.error(request, "Another version of this deck is live from the same moment.")
+        except versions.NotPossible as error:
+            messages.error(request, f"Not published: {error}.")
             return self.back_to(version)
         messages.success(request, "Published." if published else "It was published before.")
         return self.back_to(version)

@@ -9,6 +9,7 @@ import re
 from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from typing import Any, BinaryIO
 from urllib.parse import urlencode
 
@@ -166,6 +167,13 @@ class Ari:
     def ping(self) -> None:
         """Return when the engine answers."""
         self._command("GET", "/asterisk/ping")
+
+    def now(self) -> datetime:
+        """Return the moment by the engine's clock, UTC: answer and end are told by it, and timers run by it."""
+        try:
+            return ari_events.moment(self._json("GET", "/asterisk/ping")["timestamp"])
+        except (ValueError, TypeError, KeyError) as error:
+            raise EngineUnreachable(f"the engine's clock cannot be read: {error!r}") from error
 
     async def facts(self, *, on_connect: Callable[[], None] | None = None) -> AsyncIterator[Fact]:
         """Open the event socket and yield facts until it drops, then raise EngineUnreachable.

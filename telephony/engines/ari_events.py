@@ -36,7 +36,7 @@ def channel(row: Event) -> Channel:
         return Channel(
             id=row["id"],
             state=row["state"],
-            created_at=_moment(row["creationtime"]),
+            created_at=moment(row["creationtime"]),
             entered=row.get("dialplan", {}).get("app_name") == "Stasis",
             answered_at=_answered_at(row),
         )
@@ -106,21 +106,22 @@ def _fact(event: Event, kind: Kind, *, channel_id: str | None = None, **parts: A
         raise TypeError("a channel id that is not text")
     answered_at = _answered_at(event.get("channel", {}))
     return Fact(
-        kind=kind, channel_id=channel_id, at=_moment(event["timestamp"]), answered_at=answered_at, raw=event, **parts
+        kind=kind, channel_id=channel_id, at=moment(event["timestamp"]), answered_at=answered_at, raw=event, **parts
     )
 
 
 def _answered_at(row: Event) -> datetime | None:
     """Return what our dialplan noted at the answer (`ANSWERED_AT`, shown by `channelvars` of `ari.conf`)."""
     text = row.get("channelvars", {}).get("ANSWERED_AT")
-    return _moment(text) if text else None
+    return moment(text) if text else None
 
 
-def _moment(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
+def moment(text: str) -> datetime:
+    """Return what a timestamp of the engine's says, in UTC. Raises ValueError."""
+    at = datetime.fromisoformat(text)
+    if at.tzinfo is None:
         raise ValueError("a timestamp without a zone")
-    return moment.astimezone(UTC)
+    return at.astimezone(UTC)
 
 
 def _number(event: Event, name: str) -> int | None:

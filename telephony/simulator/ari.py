@@ -11,6 +11,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from telephony.simulator import events
+from telephony.simulator.advancing import Advance
 from telephony.simulator.channels import NORMAL_CLEARING, Order
 from telephony.simulator.faults import Faults
 from telephony.simulator.legs import Leg, NotInApp
@@ -29,10 +30,10 @@ Response = TypeVar("Response", bound=web.StreamResponse)
 
 
 def application(
-    *, network: Network, sockets: Sockets, faults: Faults, timing: Timing, user: str, password: str
+    *, network: Network, sockets: Sockets, faults: Faults, timing: Timing, advance: Advance, user: str, password: str
 ) -> web.Application:
     """Return the interface, to be mounted under `/ari`."""
-    ari = _Ari(network=network, sockets=sockets, faults=faults, timing=timing)
+    ari = _Ari(network=network, sockets=sockets, faults=faults, timing=timing, advance=advance)
     interface = web.Application(middlewares=[_authentication(user, password), _errors])
     interface.router.add_get("/events", ari.events)
     for method, path, handler in ari.routes:
@@ -41,11 +42,12 @@ def application(
 
 
 class _Ari:
-    def __init__(self, *, network: Network, sockets: Sockets, faults: Faults, timing: Timing) -> None:
+    def __init__(self, *, network: Network, sockets: Sockets, faults: Faults, timing: Timing, advance: Advance) -> None:
         self._network = network
         self._sockets = sockets
         self._faults = faults
         self._timing = timing
+        self._advance = advance
         self.routes: list[Route] = [
             ("GET", "/asterisk/ping", self.ping),
             ("GET", "/channels", self.channels),
@@ -60,6 +62,7 @@ class _Ari:
         ]
 
     async def ping(self, _request: Asked) -> web.Response:
+        await self._advance.tick()
         at = events.timestamp(self._timing.now())
         return web.json_response({"ping": "pong", "timestamp": at, "asterisk_id": events.ENGINE_ID})
 

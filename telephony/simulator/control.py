@@ -13,6 +13,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from minivoice import clock
+from telephony.simulator.advancing import Advance, NobodyTicks
 from telephony.simulator.faults import Fault, Faults
 from telephony.simulator.network import Network
 from telephony.simulator.sockets import Sockets
@@ -21,14 +22,17 @@ CutConnections = Callable[[BaseTransport | None], None]
 
 _LOOPBACK = ("127.0.0.1", "::1")
 _ORIGINATE_FAULTS = ("refuse", "hang", "drop_answer", "slow")
+_LONGEST_ADVANCE_SECONDS = 86_400.0
 _EVENT_FAULTS = ("lose", "repeat", "reorder")
 
 
 def application(
-    *, network: Network, sockets: Sockets, faults: Faults, cut_connections: CutConnections
+    *, network: Network, sockets: Sockets, faults: Faults, advance: Advance, cut_connections: CutConnections
 ) -> web.Application:
     """Return the control API, to be mounted under `/simulator`. `cut_connections` spares the one given."""
-    control = _Control(network=network, sockets=sockets, faults=faults, cut_connections=cut_connections)
+    control = _Control(
+        network=network, sockets=sockets, faults=faults, advance=advance, cut_connections=cut_connections
+    )
     interface = web.Application(middlewares=[_guard])
     interface.add_routes(
         [
@@ -39,16 +43,26 @@ def application(
             web.post("/trunks", control.refuse_trunks),
             web.post("/hangup", control.hang_up),
             web.post("/digits", control.press),
+            web.post("/advance", control.advance),
         ]
     )
     return interface
 
 
 class _Control:
-    def __init__(self, *, network: Network, sockets: Sockets, faults: Faults, cut_connections: CutConnections) -> None:
+    def __init__(
+        self,
+        *,
+        network: Network,
+        sockets: Sockets,
+        faults: Faults,
+        advance: Advance,
+        cut_connections: CutConnections,
+    ) -> None:
         self._network = network
         self._sockets = sockets
         self._faults = faults
+        self._advance = advance
         self._cut_connections = cut_connections
 
     async def health(self, _request: web.Request) -> web.Response:
@@ -97,6 +111,17 @@ class _Control:
     async def press(self, request: web.Request) -> web.Response:
         body = await request.json()
         self._network.call(body["channel_id"]).press(str(body["digits"]))
+        return web.Response(status=204)
+
+    async def advance(self, request: web.Request) -> web.Response:
+        """Skip time in lock-step with the switchboard: `{"seconds": 10800}`, at most a day."""
+        seconds = float((await request.json())["seconds"])
+        if not 0 < seconds <= _LONGEST_ADVANCE_SECONDS:
+            raise ValueError("seconds: above 0, a day at most")
+        try:
+            await self._advance.by(seconds)
+        except NobodyTicks:
+            raise web.HTTPGatewayTimeout(text="the switchboard listens and does not tick") from None
         return web.Response(status=204)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from aiohttp import web
 
 from telephony.simulator import ari, control
+from telephony.simulator.advancing import Advance
 from telephony.simulator.faults import Faults
 from telephony.simulator.network import Network
 from telephony.simulator.sockets import Sockets
@@ -28,16 +29,29 @@ class Simulator:
         network = Network(
             timing=timing, audience=sockets, refused_trunks=set(refused_trunks), silent_trunks=frozenset(silent_trunks)
         )
+        advance = Advance(timing, is_heard=lambda: sockets.connected)
         site = web.Application()
         site.add_subapp(
             "/ari/",
             ari.application(
-                network=network, sockets=sockets, faults=faults, timing=timing, user=user, password=password
+                network=network,
+                sockets=sockets,
+                faults=faults,
+                timing=timing,
+                advance=advance,
+                user=user,
+                password=password,
             ),
         )
         site.add_subapp(
             "/simulator/",
-            control.application(network=network, sockets=sockets, faults=faults, cut_connections=self._cut_connections),
+            control.application(
+                network=network,
+                sockets=sockets,
+                faults=faults,
+                advance=advance,
+                cut_connections=self._cut_connections,
+            ),
         )
         self._runner = web.AppRunner(site, access_log=None, shutdown_timeout=0.1)
 

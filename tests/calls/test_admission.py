@@ -37,13 +37,26 @@ def block(acme: Actor) -> None:
     Rate.objects.update(blocked=True)
 
 
-# In their documented order. A blocked rate is a rate: with "destination", "rate" cannot refuse too.
+def forbid_the_country(acme: Actor) -> None:
+    """Only Germany may be called."""
+    Customer.objects.update(allowed_countries=["DE"])
+
+
+def price_beyond(acme: Actor) -> None:
+    """The rate of 0.60 a minute is a little dearer than may be."""
+    Balance.objects.update(highest_price_per_minute=Decimal("0.599999"))
+
+
+# In their documented order. A blocked rate is a rate: with it, "rate" cannot refuse too.
 SPOILERS: dict[str, tuple[str, Callable[[Actor], Any]]] = {
     "engine": ("unavailable", lambda acme: Engine.objects.update(seen_at=None)),
     "caller id": ("caller_id_not_allowed", lambda acme: Number.objects.all().delete()),
-    "destination": ("destination_blocked", block),
+    "country": ("destination_blocked", forbid_the_country),
+    "blocked prefix": ("destination_blocked", lambda acme: Customer.objects.update(blocked_prefixes=["1555"])),
+    "blocked rate": ("destination_blocked", block),
     "rate": ("rate_not_found", lambda acme: DeckVersion.objects.update(state="draft")),
     "trunk": ("no_active_trunk", lambda acme: Trunk.objects.update(is_active=False)),
+    "highest price": ("spend_control_exceeded", price_beyond),
     "day cap": ("spend_control_exceeded", lambda acme: Balance.objects.update(day_cap=Decimal("0.59"))),
     "balance": ("insufficient_balance", spend_everything),
     "concurrency": (
@@ -66,7 +79,7 @@ def refused(acme: Actor, **changes: Any) -> str:
 def test_the_first_refusal_wins(acme: Actor, first: str) -> None:
     later = ORDER[ORDER.index(first) :]
     for check in reversed(later):
-        if (first, check) not in {("engine", "rate"), ("caller id", "rate"), ("destination", "rate")}:
+        if check != "rate" or first in {"rate", "trunk"}:
             SPOILERS[check][1](acme)
 
     assert refused(acme) == SPOILERS[first][0]

@@ -27,10 +27,15 @@ pytestmark = pytest.mark.django_db
 CALL = {"from": "+15551230001", "to": "+15551230002"}
 CHECKS = [
     "engine",
+    "account",
     "caller_id",
-    "destination",
+    "country",
+    "blocked_prefix",
+    "premium_rate",
+    "blocked_rate",
     "rate",
     "trunk",
+    "highest_price",
     "day_cap",
     "balance",
     "concurrency",

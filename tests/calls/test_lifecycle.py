@@ -361,6 +361,7 @@ def test_the_auditor_finds_what_is_wrong(acme: Actor, engine: FakeEngine, now: d
     assert found == {
         "a call is charged what it says, once, and not at all for nothing",
         "charge and overrun are the rating of the call's own seconds",
+        "a day's usage is the sum of its calls",
     }
 
 

@@ -9,12 +9,13 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from billing.models import DeckVersion
-from calls import usage
-from calls.models import Call
+from calls import lifecycle, usage
+from calls.models import Call, Party, Reason
 from minivoice import clock
+from telephony.engines.facts import Fact, Kind
 from telephony.models import Trunk
 from tests import factories
-from tests.calls.steps import answer, dial, end, place
+from tests.calls.steps import answer, dial, latest, place
 from tests.conftest import Actor, refusal
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("nobody_dials", "engine")]
@@ -27,17 +28,18 @@ def talk(actor: Actor, *, seconds: int, settled_at: datetime | None = None, **ch
     call = dial(actor, **changes)
     now = clock.now()
     answer(call, at=now)
-    end(call, at=now + timedelta(seconds=seconds))
-    if settled_at:
-        Call.objects.filter(pk=call.pk).update(settled_at=settled_at)
-    return call
+    return over(call, now + timedelta(seconds=seconds), settled_at)
 
 
 def busy(actor: Actor, settled_at: datetime) -> Call:
     """A call that nobody answered."""
-    call = dial(actor)
-    end(call, at=clock.now(), sip_code=486)
-    Call.objects.filter(pk=call.pk).update(settled_at=settled_at)
+    return over(dial(actor), clock.now(), settled_at, sip_code=486)
+
+
+def over(call: Call, at: datetime, settled_at: datetime | None, **more: Any) -> Call:
+    """Its channel ended at a moment, and was heard of at another."""
+    ended = Fact(kind=Kind.ENDED, channel_id=str(latest(call).channel_id), at=at, **more)
+    lifecycle.record(ended, now=settled_at or at)
     return call
 
 
@@ -101,8 +103,14 @@ def test_groups_by_day_destination_and_trunk(acme: Actor) -> None:
     talk(acme, seconds=5, settled_at=datetime(2026, 5, 2, 23, 59, tzinfo=UTC))
     talk(acme, seconds=5, settled_at=datetime(2026, 5, 3, tzinfo=UTC))
     talk(acme, seconds=5, settled_at=datetime(2026, 5, 3, 1, tzinfo=UTC), to_number="+442071838750")
-    never_dialled = busy(acme, datetime(2026, 5, 4, tzinfo=UTC))
-    Call.objects.filter(pk=never_dialled.pk).update(trunk=None)
+    never_dialled = place(acme)
+    lifecycle.intend(
+        call_id=never_dialled.pk,
+        customer_id=acme.customer.pk,
+        reason=Reason.CANCELED,
+        by=Party.API,
+        now=datetime(2026, 5, 4, tzinfo=UTC),
+    )
 
     by_day, by_destination, by_trunk = (asked(acme, **MAY, group_by=name) for name in ("day", "destination", "trunk"))
 

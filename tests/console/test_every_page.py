@@ -9,7 +9,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from billing.models import Entry, Hold, SpendDay
+from billing.models import Entry, Hold, Notice, SpendDay
 from calls.models import Call
 from telephony.models import Engine, Trunk
 from tests.console.conftest import NOW, Cast, make_call
@@ -119,6 +119,7 @@ def _grow(cast: Cast, start: int, end: int) -> None:
         customer = CustomerFactory(name=f"customer {number}")
         open_account(customer, funds="1")
         SpendDay.objects.create(customer=customer, day=NOW.date())
+        Notice.objects.create(customer=customer, kind="low", day=NOW.date(), created_at=NOW)
         ApplicationFactory(customer=customer)
         TrunkFactory(customer=customer)
         NumberFactory(customer=customer, number_e164=f"+1555200{number:04}")

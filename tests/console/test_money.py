@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from decimal import Decimal
 from uuid import uuid4
 
@@ -12,6 +13,7 @@ from django.urls import reverse
 
 from applications.models import Customer
 from billing.models import Balance, DeckVersion, Entry, Rate
+from minivoice import clock
 from tests.console.conftest import Cast
 from tests.console.pages import address
 from tests.factories import DeckFactory, RateFactory, VersionFactory, top_up
@@ -218,7 +220,9 @@ def test_a_draft_is_published_once_and_then_stays(root: Client, cast: Cast) -> N
 
 
 def test_refuses_a_second_version_from_the_same_moment(root: Client, cast: Cast) -> None:
-    twin = VersionFactory(deck=cast.deck, effective_from=cast.live.effective_from, state="draft")
+    tomorrow = clock.now() + timedelta(days=1)
+    VersionFactory(deck=cast.deck, effective_from=tomorrow)
+    twin = VersionFactory(deck=cast.deck, effective_from=tomorrow, state="draft")
     url = reverse("admin:billing_deckversion_publish", args=[twin.pk])
     assert "live from the same moment" in root.post(url, {"reason": "oops"}, follow=True).content.decode()
     twin.refresh_from_db()

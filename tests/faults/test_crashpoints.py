@@ -26,7 +26,7 @@ from tests.journeys.stage import Integrator, until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
-# Each point, and the end of a number whose call passes it.
+# Each point, and the end of a number whose call passes it; `talks`: one that is up when it needs more money.
 POINTS = {
     "admission_read": "0001",
     "hold_taken": "0001",
@@ -39,6 +39,9 @@ POINTS = {
     "fact_stored": "0901",
     "answer_before_commit": "0901",
     "document_received": "0742",
+    "extension_before_commit": "talks",
+    "extended_before_timer": "talks",
+    "timer_moved": "talks",
     "next_trunk_due": "0503",
     "refusal_before_release": "refused",
     "refusal_after_release": "refused",
@@ -71,10 +74,10 @@ class Stage:
 
     def kill_at(self, point: str, *, passes: int = 1, calls: int = 1) -> Integrator:
         """Place calls until a process has died at `point`; return whose calls they are."""
-        acme = self.hire(answer="/menu")
+        acme = self.hire(answer="/talk" if POINTS[point] == "talks" else "/menu")
         _give_trunks(acme)
         is_refused = POINTS[point] == "refused"
-        ending = "0001" if is_refused else POINTS[point]
+        ending = POINTS[point] if POINTS[point].isdigit() else "0001"
         numbers = [f"+1{next(_areas)}55{ending}" for _ in range(max(calls, passes))]
         self.refuse(acme if is_refused else None)
         self.crashpoints.write_text(f"{point} {passes}")
@@ -106,6 +109,7 @@ class Stage:
 @pytest.fixture
 def stage(hire: Callable[..., Integrator], receiver: Receiver, platform: Platform, crashpoints: Path) -> Stage:
     receiver.answers["/menu"] = {"actions": [{"gather": {"prompt": "Press", "num_digits": 2, "timeout_seconds": 1}}]}
+    receiver.answers["/talk"] = {"actions": [{"pause": {"seconds": 9}}]}
     if platform.real_network:
         pytest.skip("the simulator refuses on request, and remembers what it dialled: it is the judge here")
     return Stage(hire, receiver, str(platform.facts["simulator_url"]), crashpoints)

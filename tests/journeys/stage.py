@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,30 +95,42 @@ def crashpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("faults") / "crashpoint"
 
 
-@pytest.fixture(scope="session")
-def platform(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver, crashpoints: Path) -> Iterator[Platform]:
-    """Everything `make run` starts, with a database of its own on the test run's server."""
+@contextmanager
+def running(state: Path, receiver: Receiver, *, database: str, **environment: str) -> Iterator[Platform]:
+    """Everything `make run` starts, with an empty database of its own on the test run's server."""
     platform = Platform(
-        state=tmp_path_factory.mktemp("state"),
+        state=state,
         port=free_port(),
         durable=False,
-        environment={
-            "DATABASE_URL": _new_database(),
-            "OUTBOUND_ALLOWED": receiver.address,
-            "CRASHPOINTS": str(crashpoints),
-        },
+        environment={"DATABASE_URL": _new(database), "OUTBOUND_ALLOWED": receiver.address, **environment},
     )
     platform.start()
-    yield platform
-    platform.stop()
+    try:
+        yield platform
+    finally:
+        platform.stop()
+
+
+@pytest.fixture(scope="session")
+def platform(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver, crashpoints: Path) -> Iterator[Platform]:
+    """The platform of most journeys. A module may run one with other settings, and then names another database."""
+    state = tmp_path_factory.mktemp("state")
+    with running(state, receiver, database="journeys", CRASHPOINTS=str(crashpoints)) as platform:
+        yield platform
+
+
+@pytest.fixture(scope="session")
+def platform_database() -> str:
+    """The name of the platform's database."""
+    return "journeys"
 
 
 @pytest.fixture
-def journeys_database(platform: Platform, django_db_blocker: Any) -> Iterator[None]:
+def journeys_database(platform: Platform, platform_database: str, django_db_blocker: Any) -> Iterator[None]:
     """Let the test look at, and add to, the platform's own rows."""
     usual = connection.settings_dict["NAME"]
     connection.close()
-    connection.settings_dict["NAME"] = _DATABASE
+    connection.settings_dict["NAME"] = platform_database
     with django_db_blocker.unblock():
         yield
         connection.close()
@@ -149,15 +162,12 @@ def hire(platform: Platform, receiver: Receiver, journeys_database: None) -> Ite
     assert receiver.forged == []
 
 
-_DATABASE = "journeys"
-
-
-def _new_database() -> str:
+def _new(database: str) -> str:
     """Make an empty database on the test run's server; return its address."""
     server = psycopg2.connect(**{**connection.get_connection_params(), "dbname": "postgres"})
     server.autocommit = True
     with server.cursor() as cursor:
-        cursor.execute(f"DROP DATABASE IF EXISTS {_DATABASE}")
-        cursor.execute(f"CREATE DATABASE {_DATABASE}")
+        cursor.execute(f"DROP DATABASE IF EXISTS {database}")
+        cursor.execute(f"CREATE DATABASE {database}")
     server.close()
-    return urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{_DATABASE}").geturl()
+    return urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{database}").geturl()

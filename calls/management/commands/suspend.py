@@ -6,15 +6,18 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from applications import customers
 from applications.models import Customer
-from calls.models import LIVE, Call
+from calls import suspension
+from minivoice import clock
 
 
 class Command(BaseCommand):
-    help = "Has the API refuse a customer's keys; live calls go on. With --lift it is let in again."
+    help = "Has the API refuse a customer's keys; live calls go on, unless --hang-up. With --lift it is let in again."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("customer", help="id of the customer, cust_…")
-        parser.add_argument("--lift", action="store_true", help="end the suspension")
+        what = parser.add_mutually_exclusive_group()
+        what.add_argument("--lift", action="store_true", help="end the suspension")
+        what.add_argument("--hang-up", action="store_true", help="hang up the customer's live calls, too")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -25,6 +28,9 @@ class Command(BaseCommand):
             said = "active again" if customers.lift(customer) else "active: it was not suspended"
             self.stdout.write(f"{customer} is {said}")
             return
-        said = "suspended" if customers.suspend(customer) else "suspended already"
-        live = Call.objects.filter(LIVE, customer=customer).count()
-        self.stdout.write(f"{customer} is {said}; calls still up: {live}")
+        said = "suspended" if suspension.suspend(customer, now=clock.now()) else "suspended already"
+        if options["hang_up"]:
+            ended = suspension.hang_up_all(customer, now=clock.now())
+            self.stdout.write(f"{customer} is {said}; calls being hung up: {ended}")
+            return
+        self.stdout.write(f"{customer} is {said}; calls still up: {suspension.live_calls(customer).count()}")

@@ -82,6 +82,13 @@ def test_the_engine_answers_a_ping(engine: SimulatedEngine) -> None:
         engine.ari.answer(str(uuid.uuid4()))
 
 
+def test_an_engine_whose_clock_cannot_be_read_is_not_reached_properly() -> None:
+    with scripted(lambda request: [answer(request)]) as ari, Ears(ari):
+        until(lambda: ari.is_over_socket)
+        with pytest.raises(EngineUnreachable):
+            ari.now()
+
+
 @pytest.mark.parametrize("evil", ["1\r\nX: y", "1\n", "${SHELL(id)}", '"a" <1>', "{b=c}", "1,2", "1&2", "1 2", "٣"])
 def test_refuses_text_that_has_no_place_in_a_header_or_a_dialplan(nowhere: Ari, evil: str) -> None:
     fit = {"channel_id": "c1", "endpoint": "PJSIP/1@t", "caller_id": "1", "context": "out"}

@@ -1,9 +1,11 @@
 """What MiniVoice relies on. Runs unchanged on every engine: where they differ, the simulator is wrong."""
 
 import uuid
+from datetime import timedelta
 
 import pytest
 
+from minivoice import clock
 from telephony.engines.ari import Ari
 from telephony.engines.facts import Answer, ChannelGone, EngineUnreachable, Fact, Kind
 from tests.telephony.engines.listening import INFO_TRUNK, NO_TRUNK, Ears, SimulatedEngine, dial, order, until
@@ -256,6 +258,11 @@ def test_a_channel_is_commanded_only_between_entering_and_its_end(engine: Engine
         with pytest.raises(ChannelGone):
             engine.ari.set_timer(channel_id, seconds=5)
     engine.ari.hang_up(ringing)
+
+
+def test_the_engine_tells_its_time(engine: Engine) -> None:
+    before = clock.now()
+    assert timedelta(seconds=-1) < engine.ari.now() - before < timedelta(seconds=2)
 
 
 def test_variables_of_the_originate_can_be_read(engine: Engine, ears: Ears) -> None:
