@@ -6,6 +6,8 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import datetime
+from math import inf
+from time import monotonic
 from typing import Protocol
 from uuid import uuid4
 
@@ -22,6 +24,7 @@ from telephony.engines.facts import EngineError, Fact, Kind
 
 logger = logging.getLogger(__name__)
 
+_FRESH_SECONDS = 1.0  # a connection that idled for longer is looked at before it is used
 _RECORD_AGAIN_SECONDS = (0.1, 0.5, 1.0, 2.0)
 
 Work = Callable[["Lane"], None]
@@ -101,10 +104,13 @@ class Lane:
             runner.start(now=now)
 
     def _loop(self) -> None:
+        worked_at = -inf
         while item := self._work.get():
             channel_id, work = item
             lease.check()
-            close_old_connections()
+            if monotonic() - worked_at > _FRESH_SECONDS:
+                close_old_connections()
+            worked_at = monotonic()
             try:
                 work(self)
             except store.FlowEnded:
@@ -112,6 +118,7 @@ class Lane:
             except (OperationalError, InterfaceError, EngineError) as error:
                 logger.warning("channel %s goes on from its row: %s", channel_id, error)
                 self.drop(channel_id)
+                close_old_connections()
             except Exception:
                 logger.exception("channel %s goes on from its row", channel_id)
                 self.drop(channel_id)
