@@ -79,6 +79,12 @@ class Lane:
             elif fact.kind is Kind.DIGIT:
                 runner.digit(fact.digit, now=now)
 
+    def instruct(self, channel_id: str, call_id: int) -> None:
+        """Begin the instructions that have replaced a call's."""
+        if runner := self._runners.pop(channel_id, None):
+            runner.abandon()
+        self._start(channel_id, call_id, clock.now())
+
     def drop(self, channel_id: str) -> None:
         """Forget a channel's flow: it ended, or goes on from its row when a listing shows the channel."""
         self._runners.pop(channel_id, None)
@@ -99,7 +105,7 @@ class Lane:
 
     def _start(self, channel_id: str, call_id: int, now: datetime) -> None:
         flow = store.load(call_id)
-        if flow is not None:
+        if flow is not None and store.begun(flow):
             runner = self._runners[channel_id] = Runner(flow, ChannelLine(self._board, channel_id))
             runner.start(now=now)
 

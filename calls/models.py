@@ -292,6 +292,8 @@ class Flow(models.Model):
     redirects = models.PositiveSmallIntegerField(default=0)
     gathers = models.PositiveSmallIntegerField(default=0, help_text="call.gathered events so far")
     gathered = models.JSONField(default=dict, help_text="what the last gather brought, for the next request")
+    generation = models.PositiveIntegerField(default=0, db_default=0, help_text="how often it was replaced by the API")
+    running = models.PositiveIntegerField(default=0, db_default=0, help_text="the generation that runs")
 
     def __str__(self) -> str:
         return f"{self.call_id} at {self.position}"

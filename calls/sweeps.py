@@ -8,7 +8,7 @@ import logging
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 
 from calls import dialing, lifecycle, reasons
 from calls.models import LIVE, Attempt, Call, Party, Reason, Status
@@ -34,6 +34,14 @@ def overdue(*, now: datetime) -> int:
             break
         count += 1
     return count
+
+
+def instructed() -> list[tuple[str, int]]:
+    """Return channel and call wherever instructions of the API wait to take the place of those that run."""
+    waiting = Attempt.objects.filter(
+        call__flow__generation__gt=F("call__flow__running"), call__status=Status.IN_PROGRESS
+    ).exclude(state=Attempt.State.ENDED)
+    return [(str(channel_id), call_id) for channel_id, call_id in waiting.values_list("channel_id", "call_id")]
 
 
 def expired(*, now: datetime) -> int:

@@ -127,6 +127,8 @@ class Switchboard:
                 link.adapter().ping()
                 link.beat(now=clock.now())
                 self._reconcile()
+                for channel_id, call_id in sweeps.instructed():
+                    self._put(channel_id, partial(Lane.instruct, channel_id=channel_id, call_id=call_id))
                 sweeps.overdue(now=clock.now())
                 dialing.drain(due_before=clock.now() - SWEEP_DUE_AFTER, seconds=TICK_SECONDS)
             else:

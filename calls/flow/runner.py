@@ -69,6 +69,12 @@ class Runner:
             store.note(self._flow.call, "no_answer_url", now=now)
             self._hang_up(Reason.HANGUP)
 
+    def abandon(self) -> None:
+        """Stop what is being said: other instructions take this runner's place."""
+        if self._running is not None and self._running.playback_id:
+            self._line.stop(self._running.playback_id)
+        self._running = None
+
     def fetched(self, token: int, result: Fetched, *, now: datetime) -> None:
         """Take the document, or end a call that nobody instructs; not one that was asked for before a restart."""
         if token != self._token:
