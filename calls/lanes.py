@@ -46,7 +46,7 @@ class Lane:
     def __init__(self, board: Board, number: int) -> None:
         self._board = board
         self._work: queue.SimpleQueue[tuple[str, Work] | None] = queue.SimpleQueue()
-        self._runners: dict[str, Runner] = {}
+        self._runners: dict[str, Runner | None] = {}  # None: the channel is ending, and follows nothing more
         self._thread = threading.Thread(target=self._loop, name=f"lane-{number}", daemon=True)
         self._thread.start()
 
@@ -69,8 +69,10 @@ class Lane:
         if fact.kind is Kind.ENTERED and fact.channel_id in self._runners:
             return  # a listing says again what is known
         call_id = _record(fact, now) if fact.kind in _RECORDED else None
-        if fact.kind in {Kind.ENDED, Kind.LOST, Kind.HANGUP_REQUESTED}:
+        if fact.kind in {Kind.ENDED, Kind.LOST}:
             self.drop(fact.channel_id)
+        elif fact.kind is Kind.HANGUP_REQUESTED:
+            self._runners[fact.channel_id] = None
         elif fact.kind is Kind.ENTERED and call_id is not None:
             self._start(fact.channel_id, call_id, now)
         elif runner := self._runners.get(fact.channel_id):
@@ -99,7 +101,7 @@ class Lane:
 
     def _start(self, channel_id: str, call_id: int, now: datetime) -> None:
         flow = store.load(call_id)
-        if flow is not None:
+        if flow is not None and not flow.call.intent:
             runner = self._runners[channel_id] = Runner(flow, ChannelLine(self._board, channel_id))
             runner.start(now=now)
 

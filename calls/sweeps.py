@@ -112,7 +112,9 @@ def _timer_ends_at(attempt: Attempt) -> datetime:
     call = attempt.call
     if call.answered_at is not None:
         return call.answered_at + timedelta(seconds=call.timer_seconds)
-    return (attempt.claimed_at or call.accepted_at) + lifecycle.SETUP_TIME + timedelta(seconds=call.ring_seconds)
+    # It may have been answered unheard at the last moment.
+    waits_seconds = call.ring_seconds + call.timer_seconds
+    return (attempt.claimed_at or call.accepted_at) + lifecycle.SETUP_TIME + timedelta(seconds=waits_seconds)
 
 
 def _prove(attempts: Iterable[Attempt], now: datetime) -> None:
