@@ -58,10 +58,9 @@ class Lane:
         """Take no more work; what is queued is still done."""
         self._work.put(None)
 
-    def join(self, *, timeout_seconds: float) -> bool:
-        """Wait until a stopped lane has done its work; return whether it has."""
-        self._thread.join(timeout_seconds)
-        return not self._thread.is_alive()
+    def join(self) -> None:
+        """Wait until a stopped lane has done its work."""
+        self._thread.join()
 
     def take(self, fact: Fact) -> None:
         """Record a fact, and tell the call's flow."""
@@ -167,4 +166,5 @@ def _record(fact: Fact, now: datetime) -> int | None:
             logger.warning("a fact waits for the database: %s", error)
             close_old_connections()
             time.sleep(wait_seconds)
+            lease.check()  # which waits while the lock has gone with the database
     return lifecycle.record(fact, now=now)
