@@ -46,7 +46,7 @@ class Lane:
     def __init__(self, board: Board, number: int) -> None:
         self._board = board
         self._work: queue.SimpleQueue[tuple[str, Work] | None] = queue.SimpleQueue()
-        self._runners: dict[str, Runner] = {}
+        self._runners: dict[str, Runner | None] = {}  # None: the channel is ending, and follows nothing more
         self._thread = threading.Thread(target=self._loop, name=f"lane-{number}", daemon=True)
         self._thread.start()
 
@@ -58,10 +58,9 @@ class Lane:
         """Take no more work; what is queued is still done."""
         self._work.put(None)
 
-    def join(self, *, timeout_seconds: float) -> bool:
-        """Wait until a stopped lane has done its work; return whether it has."""
-        self._thread.join(timeout_seconds)
-        return not self._thread.is_alive()
+    def join(self) -> None:
+        """Wait until a stopped lane has done its work."""
+        self._thread.join()
 
     def take(self, fact: Fact) -> None:
         """Record a fact, and tell the call's flow."""
@@ -69,8 +68,10 @@ class Lane:
         if fact.kind is Kind.ENTERED and fact.channel_id in self._runners:
             return  # a listing says again what is known
         call_id = _record(fact, now) if fact.kind in _RECORDED else None
-        if fact.kind in {Kind.ENDED, Kind.LOST, Kind.HANGUP_REQUESTED}:
+        if fact.kind in {Kind.ENDED, Kind.LOST}:
             self.drop(fact.channel_id)
+        elif fact.kind is Kind.HANGUP_REQUESTED:
+            self._runners[fact.channel_id] = None
         elif fact.kind is Kind.ENTERED and call_id is not None:
             self._start(fact.channel_id, call_id, now)
         elif runner := self._runners.get(fact.channel_id):
@@ -80,9 +81,13 @@ class Lane:
                 runner.digit(fact.digit, now=now)
 
     def instruct(self, channel_id: str, call_id: int) -> None:
-        """Begin the instructions that have replaced a call's."""
-        if runner := self._runners.pop(channel_id, None):
+        """Begin the instructions that have replaced a call's, unless its channel is ending."""
+        if channel_id in self._runners:
+            runner = self._runners[channel_id]
+            if runner is None:
+                return
             runner.abandon()
+            self.drop(channel_id)
         self._start(channel_id, call_id, clock.now())
 
     def drop(self, channel_id: str) -> None:
@@ -105,7 +110,7 @@ class Lane:
 
     def _start(self, channel_id: str, call_id: int, now: datetime) -> None:
         flow = store.load(call_id)
-        if flow is not None and store.begun(flow):
+        if flow is not None and not flow.call.intent and store.begun(flow):
             runner = self._runners[channel_id] = Runner(flow, ChannelLine(self._board, channel_id))
             runner.start(now=now)
 
@@ -171,4 +176,5 @@ def _record(fact: Fact, now: datetime) -> int | None:
             logger.warning("a fact waits for the database: %s", error)
             close_old_connections()
             time.sleep(wait_seconds)
+            lease.check()  # which waits while the lock has gone with the database
     return lifecycle.record(fact, now=now)

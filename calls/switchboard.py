@@ -13,7 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
-from time import monotonic
 
 from django.conf import settings
 from django.db import close_old_connections
@@ -33,8 +32,8 @@ logger = logging.getLogger(__name__)
 TICK_SECONDS = 1.0
 RECONCILE_EVERY = timedelta(seconds=5)
 SWEEP_DUE_AFTER = timedelta(seconds=2)  # a nudge is faster, unless it was lost
+_LISTED_WITHIN = timedelta(seconds=10)  # without a list of channels the link is not alive
 _RECONNECT_SECONDS = 0.5
-_STOP_SECONDS = 8.0  # for work that is queued; after ten a supervisor kills
 
 
 class Switchboard:
@@ -49,7 +48,7 @@ class Switchboard:
         self._absence = sweeps.Absence()
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Serve until `stopping`, then finish what is queued, for some seconds at most. Calls stay as they are."""
+        """Serve until `stopping`, then finish what is queued. Calls stay as they are."""
         self._loop = asyncio.get_running_loop()
         async with media.serving(), Client() as self._client:
             hearing = asyncio.create_task(self._hear())
@@ -111,33 +110,33 @@ class Switchboard:
         task.add_done_callback(self._tasks.discard)
 
     def _stop_lanes(self) -> None:
-        ends_at = monotonic() + _STOP_SECONDS
         for lane in self._lanes:
             lane.stop()
-        late = [lane for lane in self._lanes if not lane.join(timeout_seconds=max(0.0, ends_at - monotonic()))]
-        if late:
-            logger.warning("%s lanes did not finish in time: their calls go on from their rows", len(late))
+        for lane in self._lanes:
+            lane.join()
 
     def _tick(self) -> None:
-        """Beat, compare channels, end what is overdue, dial what is due; a failure waits for the next tick."""
+        """Compare channels, beat, end what is overdue, dial what is due. A failure stops no other part."""
         lease.check()
         close_old_connections()
-        try:
-            if self._connected:
-                link.adapter().ping()
-                link.beat(now=clock.now())
-                self._reconcile()
-                for channel_id, call_id in sweeps.instructed():
-                    self._put(channel_id, partial(Lane.instruct, channel_id=channel_id, call_id=call_id))
-                sweeps.overdue(now=clock.now())
-                dialing.drain(due_before=clock.now() - SWEEP_DUE_AFTER, seconds=TICK_SECONDS)
-            else:
-                sweeps.expired(now=clock.now())
-                self._absence.look(now=clock.now())
-        except (OperationalError, InterfaceError, EngineError) as error:
-            logger.warning("this tick's work waits for the next: %s", error)
-        except Exception:
-            logger.exception("a tick failed")
+        if not self._connected:
+            _do("ending what has expired", lambda: sweeps.expired(now=clock.now()))
+            _do("looking for the engine", lambda: self._absence.look(now=clock.now()))
+        elif _do("asking the engine whether it is there", lambda: link.adapter().ping()):
+            _do("comparing channels", self._reconcile)
+            _do("beating", self._beat)
+            _do("changing instructions", self._instruct)
+            _do("ending what is overdue", lambda: sweeps.overdue(now=clock.now()))
+            _do("dialling", lambda: dialing.drain(due_before=clock.now() - SWEEP_DUE_AFTER, seconds=TICK_SECONDS))
+
+    def _instruct(self) -> None:
+        for channel_id, call_id in sweeps.instructed():
+            self._put(channel_id, partial(Lane.instruct, channel_id=channel_id, call_id=call_id))
+
+    def _beat(self) -> None:
+        now = clock.now()
+        if self._reconciled_at is not None and now - self._reconciled_at < _LISTED_WITHIN:
+            link.beat(now=now)
 
     def _reconcile(self) -> None:
         now = clock.now()
@@ -146,6 +145,20 @@ class Switchboard:
         for fact in sweeps.reconcile(now=now):
             self._dispatch(fact)
         self._reconciled_at = now
+
+
+def _do(what: str, work: Callable[[], object]) -> bool:
+    """Do a part of a tick; return whether it succeeded. If not it waits for the next."""
+    try:
+        work()
+    except (OperationalError, InterfaceError, EngineError) as error:
+        logger.warning("%s waits for the next tick: %s", what, error)
+        close_old_connections()
+    except Exception:
+        logger.exception("%s failed", what)
+    else:
+        return True
+    return False
 
 
 def _adapter() -> Ari:

@@ -16,7 +16,7 @@ from calls.flow.document import Action
 from calls.flow.fetching import Fetched, Request
 from calls.models import Flow, Party, Reason
 from minivoice.crash import crashpoint
-from telephony.engines.facts import EngineError
+from telephony.engines.facts import EngineError, EngineUnreachable
 
 _tokens = count(1)  # no wait and no request of an earlier runner is taken for one of a later
 
@@ -194,10 +194,15 @@ class Runner:
         self._run(self._flow.position, now)
 
     def _speak(self, text: str, now: datetime) -> bool:
-        """Speak `text` in the running action; return False, noted, when the engine will not."""
+        """Speak `text` in the running action; return False, noted, when the engine will not.
+
+        Raises EngineUnreachable when nobody can know: the action runs again when the engine is heard.
+        """
         running = self._running
         try:
             playback_id = self._line.say(text)
+        except EngineUnreachable:
+            raise
         except EngineError as error:
             store.note(self._flow.call, "action_failed", now=now, action="say", why=str(error))
             return False

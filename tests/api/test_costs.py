@@ -1,7 +1,5 @@
 """What requests cost: as many queries for one row as for 25, and a page at any depth for the price of the first."""
 
-import json
-import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -194,6 +192,6 @@ def blocks_read(actor: Actor, address: str) -> int:
     with connection.cursor() as cursor:
         for sql in selects:
             cursor.execute("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + sql.replace("%", "%%"))
-            top = json.loads(cursor.fetchone()[0])[0]["Plan"]
+            top = cursor.fetchone()[0][0]["Plan"]
             blocks += top["Shared Hit Blocks"] + top["Shared Read Blocks"]
     return blocks
