@@ -148,6 +148,7 @@ class Call(models.Model):
             models.Index(fields=["customer", "accepted_at"], name="call_accepted"),
             models.Index(fields=["application", "-id"], name="call_of_application"),
             models.Index(fields=["application", "status", "-id"], name="call_of_status"),
+            models.Index(fields=["application", "-id"], name="call_inbound", condition=Q(direction="inbound")),
             models.Index(fields=["application", "settled_at"], name="call_settled"),
             models.Index(fields=["parent"], name="call_legs", condition=Q(parent__isnull=False)),
             models.Index(fields=["to_number", "-id"], name="call_to"),

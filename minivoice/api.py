@@ -64,6 +64,7 @@ class JsonWhateverIsAsked(BaseContentNegotiation):
 class View(APIView):
     """An endpoint under `/v1`. `not_found` is the error for whatever its path names and the caller cannot see."""
 
+    http_method_names = ["get", "post", "put", "patch", "delete", "head"]  # OPTIONS would answer in DRF's own words
     parser_classes = [StrictJsonParser]
     content_negotiation_class = JsonWhateverIsAsked
     not_found: type[errors.ApiError] = errors.NotFound

@@ -112,7 +112,9 @@ def undone() -> Iterator[None]:
         transaction.set_rollback(True)
 
 
-def raw(actor: Actor, door: Door, address: str, body: bytes, content_type: str = "application/json", **more: Any) -> Any:
+def raw(
+    actor: Actor, door: Door, address: str, body: bytes, content_type: str = "application/json", **more: Any
+) -> Any:
     return actor.client().generic(door.method.upper(), address, body, content_type=content_type, **more)
 
 
@@ -153,7 +155,7 @@ def test_no_field_of_a_body_brings_a_door_down(door: Door, acme: Actor, mine: di
                 response = door.knock(acme, mine, **{field: value})
                 if response.status_code >= 300:
                     _, code = documented(door, response)
-                    assert code in {"rate_not_found"} or response.json()["error"]["param"], (field, value)
+                    assert code == "rate_not_found" or response.json()["error"]["param"], (field, value)
 
 
 @pytest.mark.parametrize("door", NAMED, ids=str)
@@ -245,11 +247,6 @@ def test_whoever_is_not_signed_in_hears_the_same_words(
     assert response.json()["error"]["message"] == "a valid API key is required"
 
 
-def kept(text: str) -> bool:
-    """Whether text may be stored at all."""
-    return "\x00" not in text
-
-
 ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), min_size=1, max_size=60)
 TRICKY = st.sampled_from(
     [
@@ -274,7 +271,9 @@ def test_text_that_is_taken_comes_back_byte_for_byte(acme: Actor, text: str) -> 
     client = acme.client()
     metadata = {text: text, "deep": [{"text": text}]}
     with undone():
-        call = client.post("/v1/calls", {"from": "+15551230001", "to": "+15551230002", "metadata": metadata}, format="json")
+        call = client.post(
+            "/v1/calls", {"from": "+15551230001", "to": "+15551230002", "metadata": metadata}, format="json"
+        )
         made = client.post("/v1/applications", {"name": text}, format="json")
         keyed = client.post(f"/v1/applications/{made.json()['id']}/keys", {"name": text}, format="json")
         trunk = client.post("/v1/trunks", {"name": text, "proxy": "sip.acme.example"}, format="json")

@@ -90,9 +90,7 @@ def test_anothers_row_is_like_none_and_stays_as_it_is(
 
 
 @pytest.mark.parametrize("door", [door for door in NAMING if "{call_id}" in door.path], ids=str)
-def test_a_call_of_the_customers_other_application_is_like_none(
-    door: Door, acme: Actor, mine: dict[str, str]
-) -> None:
+def test_a_call_of_the_customers_other_application_is_like_none(door: Door, acme: Actor, mine: dict[str, str]) -> None:
     beside = another_application(acme)
     call = steps.place(beside)
 
@@ -153,7 +151,7 @@ def test_anothers_cursor_leads_into_ones_own_list(
     assert not set(ids(shown)) & set(ids(globex.client().get(door.address(theirs)).json()))
 
 
-@pytest.mark.parametrize(("door", "field"), FIELDS, ids=lambda each: str(each))
+@pytest.mark.parametrize(("door", "field"), FIELDS, ids=str)
 def test_a_field_that_names_anothers_row_is_like_one_that_names_none(
     door: Door, field: str, acme: Actor, globex: Actor, mine: dict[str, str], theirs: dict[str, str]
 ) -> None:
@@ -215,7 +213,9 @@ def several(actor: Actor) -> None:
         another_application(actor)
         factories.issue_key(actor.application)
         factories.TrunkFactory(customer=actor.customer)
-        factories.NumberFactory(customer=actor.customer, number_e164=f"+1555{actor.customer.pk % 10**5:05d}{number:02d}")
+        factories.NumberFactory(
+            customer=actor.customer, number_e164=f"+1555{actor.customer.pk % 10**5:05d}{number:02d}"
+        )
         factories.top_up(actor.customer, "1")
         steps.place(actor)
 
