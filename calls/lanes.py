@@ -17,7 +17,7 @@ from django.db.utils import InterfaceError, OperationalError
 from calls import dialing, lifecycle
 from calls.flow import fetching, store
 from calls.flow.runner import Runner
-from calls.models import Call, Party, Reason
+from calls.models import Call, Flow, Party, Reason
 from minivoice import clock, lease
 from telephony import link
 from telephony.engines.facts import EngineError, Fact, Kind
@@ -73,7 +73,7 @@ class Lane:
         elif fact.kind is Kind.HANGUP_REQUESTED:
             self._runners[fact.channel_id] = None
         elif fact.kind is Kind.ENTERED and call_id is not None:
-            self._start(fact.channel_id, call_id, now)
+            self._start(fact.channel_id, store.load(call_id), now)
         elif runner := self._runners.get(fact.channel_id):
             if fact.kind in {Kind.PLAYED, Kind.PLAY_FAILED}:
                 runner.played(fact.playback_id, failed=fact.kind is Kind.PLAY_FAILED, now=now)
@@ -81,14 +81,15 @@ class Lane:
                 runner.digit(fact.digit, now=now)
 
     def instruct(self, channel_id: str, call_id: int) -> None:
-        """Begin the instructions that have replaced a call's, unless its channel is ending."""
-        if channel_id in self._runners:
-            runner = self._runners[channel_id]
-            if runner is None:
-                return
+        """Begin the instructions that have replaced a call's, unless they run already or its channel is ending."""
+        is_ending = channel_id in self._runners and self._runners[channel_id] is None
+        flow = store.load(call_id)
+        if flow is None or flow.running == flow.generation or is_ending:
+            return
+        if runner := self._runners.get(channel_id):
             runner.abandon()
-            self.drop(channel_id)
-        self._start(channel_id, call_id, clock.now())
+        self.drop(channel_id)
+        self._start(channel_id, flow, clock.now())
 
     def drop(self, channel_id: str) -> None:
         """Forget a channel's flow: it ended, or goes on from its row when a listing shows the channel."""
@@ -108,8 +109,7 @@ class Lane:
         if runner := self._runners.get(channel_id):
             runner.woken(token, now=clock.now())
 
-    def _start(self, channel_id: str, call_id: int, now: datetime) -> None:
-        flow = store.load(call_id)
+    def _start(self, channel_id: str, flow: Flow | None, now: datetime) -> None:
         if flow is not None and not flow.call.intent and store.begun(flow):
             runner = self._runners[channel_id] = Runner(flow, ChannelLine(self._board, channel_id))
             runner.start(now=now)

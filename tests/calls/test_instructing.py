@@ -84,6 +84,18 @@ def test_what_comes_twice_is_begun_once_in_its_last_form(stage: Stage, acme: Act
     assert len(stage.engine.played) == 2
 
 
+def test_a_tick_that_tells_a_busy_lane_again_does_not_begin_them_again(stage: Stage, acme: Actor) -> None:
+    """Once every further tick while a lane was busy had the new instructions begin anew."""
+    stage.instruct(SAY)
+    instruct(acme, stage.call, {"actions": [BYE]})
+    [(channel_id, call_id)] = sweeps.instructed()
+
+    for _ in range(2):
+        stage.do(lambda lane: lane.instruct(channel_id, call_id))
+
+    assert len(stage.engine.played) == 2
+
+
 @pytest.mark.django_db
 def test_a_call_not_yet_answered_begins_with_them(acme: Actor, engine: FakeEngine) -> None:
     call = dial(acme)
