@@ -86,8 +86,8 @@ class Absence:
             asked = asked.filter(call__deadline_at__lt=now - _TIMER_GRACE)
         lost = [attempt for attempt in asked if is_dead or _timer_ends_at(attempt) < now - _TIMER_GRACE]
         for attempt in lost:
-            logger.warning("channel %s ended with its engine", attempt.channel_id)
-            lifecycle.lost(attempt_id=attempt.pk, customer_id=attempt.call.customer_id, now=now)
+            with _alone(attempt.call.public_id):
+                lifecycle.lost(attempt_id=attempt.pk, customer_id=attempt.call.customer_id, now=now)
         return len(lost)
 
 
