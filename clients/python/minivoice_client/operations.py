@@ -296,18 +296,18 @@ class Number(TypedDict):
 
 
 class RateLookup(TypedDict):
-    to: str
     prefix: str
     description: str
-    version_id: int
-    effective_from: str
-    currency: str
     price_per_minute: str
     connection_fee: str
     minimum_charge: str
     initial_increment: int
     subsequent_increment: int
     blocked: bool
+    to: str
+    version_id: int
+    effective_from: str
+    currency: str
     hold: str
     funded_seconds: int
 
