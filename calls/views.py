@@ -91,15 +91,13 @@ _REFUSALS = (
 class Calls(api.View):
     """`POST /v1/calls` places a call; `GET` lists the application's, newest first."""
 
-    scopes = {"POST": ApiKey.Scope.CALLS}
-
     @schema.operation(
         "create_call",
         "Place a call",
         body=CallForm,
         answers={201: rendering.CallObject},
         errors=[*_REFUSALS, errors.OriginateFailed, errors.IdempotencyInProgress, errors.IdempotencyKeyReused],
-        scope="calls",
+        scope=ApiKey.Scope.CALLS,
         is_idempotent=True,
     )
     def post(self, request: Request) -> Response:
@@ -154,14 +152,13 @@ class Hangup(api.View):
     """`POST /v1/calls/:id/hangup` ends a call, or cancels one not yet answered."""
 
     not_found = errors.CallNotFound
-    scopes = {"POST": ApiKey.Scope.CALLS}
 
     @schema.operation(
         "hang_up_call",
         "Hang up a call, or cancel one not yet answered",
         description="A call that has ended stays as it is.",
         answers={200: rendering.CallObject},
-        scope="calls",
+        scope=ApiKey.Scope.CALLS,
     )
     def post(self, request: Request, call_id: str) -> Response:
         call = commands.find(caller(request).application.pk, call_id)
@@ -172,7 +169,6 @@ class Actions(api.View):
     """`POST /v1/calls/:id/actions` has a live call follow other instructions from now on."""
 
     not_found = errors.CallNotFound
-    scopes = {"POST": ApiKey.Scope.CALLS}
 
     @schema.operation(
         "replace_call_actions",
@@ -182,7 +178,7 @@ class Actions(api.View):
         body=ActionsForm,
         answers={200: rendering.CallObject},
         errors=[errors.CallAlreadyEnded],
-        scope="calls",
+        scope=ApiKey.Scope.CALLS,
     )
     def post(self, request: Request, call_id: str) -> Response:
         now = clock.now()
@@ -223,7 +219,7 @@ class UsageView(api.View):
         wanted = api.clean(USAGE_FORM, request.query_params.dict())
         start, end, group_by = wanted.get("from", start), wanted.get("to", end), wanted.get("group_by", "")
         if start >= end:
-            raise errors.InvalidRequest("from must be before to", param="from")
+            raise errors.InvalidRequest("from must be before to", param="from" if "from" in wanted else "to")
         application = caller(request).application
         return Response(usage.report(application=application, start=start, end=end, group_by=group_by))
 
