@@ -29,7 +29,7 @@ engine: .venv/installed  ## as root, once: Asterisk, and SIPp as its carrier, fo
 
 call: .venv/installed  ## place a call on the running platform and watch it: make call TO=+15551230002
 	@test -n "$(TO)" || { echo "Whom to call? make call TO=+15551230002" >&2; exit 1; }
-	@$(BIN)/python examples/call.py "$(TO)"
+	@PYTHONPATH=clients/python $(BIN)/python examples/call.py "$(TO)"
 
 # The virtual environment follows the lock files: touched whenever they change.
 .venv/installed: requirements.txt

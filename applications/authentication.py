@@ -33,15 +33,13 @@ class ApiKeyAuthentication(BaseAuthentication):
 
 
 class IsCaller(BasePermission):
-    """Every endpoint needs a key; those that change something need the scope their view names in `scopes`.
-
-    A view says `scopes = {"POST": "calls"}`; methods it does not name need none.
-    """
+    """Every endpoint needs a key, and the scope that its method says of itself (`schema.operation`), if it says one."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
         if request.auth is None:
             raise errors.Unauthorized
-        needed: str | None = getattr(view, "scopes", {}).get(request.method)
+        handler = getattr(view, (request.method or "").lower(), None)
+        needed: str | None = getattr(getattr(handler, "operation", None), "scope", None)
         if needed is not None and needed not in caller(request).scopes:
             raise errors.ScopeRequired(f"this request needs an API key with the scope {ApiKey.Scope(needed).value}")
         return True

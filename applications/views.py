@@ -100,8 +100,6 @@ class SecretObject(TypedDict):
 class Applications(api.View):
     """`POST /v1/applications` makes one with a key of its own; `GET` lists the customer's, without keys."""
 
-    scopes = {"POST": ApiKey.Scope.MANAGE}
-
     @schema.operation(
         "create_application",
         "Create an application",
@@ -126,8 +124,6 @@ class Applications(api.View):
 
 class OneApplication(api.View):
     """`GET`, `PATCH` and `DELETE /v1/applications/:id`."""
-
-    scopes = {"PATCH": ApiKey.Scope.MANAGE, "DELETE": ApiKey.Scope.MANAGE}
 
     @schema.operation("get_application", "Show an application", answers={200: ApplicationObject})
     def get(self, request: Request, application_id: str) -> Response:
@@ -170,8 +166,6 @@ class OneApplication(api.View):
 class Keys(api.View):
     """`POST /v1/applications/:id/keys` issues a key; `GET` lists them, revoked ones too."""
 
-    scopes = {"POST": ApiKey.Scope.MANAGE}
-
     @schema.operation(
         "create_key",
         "Issue a further key of an application",
@@ -197,8 +191,6 @@ class Keys(api.View):
 
 class OneKey(api.View):
     """`DELETE /v1/applications/:id/keys/:key_id`."""
-
-    scopes = {"DELETE": ApiKey.Scope.MANAGE}
 
     @schema.operation(
         "revoke_key",
@@ -226,8 +218,6 @@ class OneKey(api.View):
 
 class WebhookSecret(api.View):
     """`POST /v1/applications/:id/webhook-secret` replaces the secret; the old one signs beside it for a day."""
-
-    scopes = {"POST": ApiKey.Scope.MANAGE}
 
     @schema.operation(
         "rotate_webhook_secret",

@@ -184,7 +184,9 @@ class Entry(models.Model):
         indexes = [
             models.Index(fields=["customer", "-id"], name="entry_of_customer"),
             models.Index(fields=["customer", "created_at"], name="entry_by_date"),
-            models.Index(fields=["customer", "-id"], name="entry_but_charges", condition=~models.Q(kind="charge")),
+            models.Index(
+                fields=["customer", "kind", "-id"], name="entry_but_charges", condition=~models.Q(kind="charge")
+            ),
             models.Index(fields=["call_id"], name="entry_of_call", condition=~models.Q(call_id="")),
         ]
 

@@ -32,24 +32,29 @@ class EntryObject(TypedDict):
     created_at: schema.Time
 
 
-class RateLookupObject(TypedDict):
-    """The price of a call to `to`, and where it stands: the prefix that matched, in the price list in force.
+class RateObject(TypedDict):
+    """The rate that prices a call: the prefix that matched, and its figures; increments are in seconds."""
 
-    Increments are in seconds. `hold` is set aside when the call is accepted; it pays for `funded_seconds` of talk.
-    """
-
-    to: schema.E164
     prefix: str
     description: str
-    version_id: int
-    effective_from: schema.Time
-    currency: str
     price_per_minute: schema.Amount
     connection_fee: schema.Amount
     minimum_charge: schema.Amount
     initial_increment: int
     subsequent_increment: int
     blocked: bool
+
+
+class RateLookupObject(RateObject):
+    """The price of a call to `to`, and where it stands: in the price list in force.
+
+    `hold` is set aside when the call is accepted; it pays for `funded_seconds` of talk.
+    """
+
+    to: schema.E164
+    version_id: int
+    effective_from: schema.Time
+    currency: str
     hold: schema.Amount
     funded_seconds: int
 
@@ -79,23 +84,29 @@ def entry(row: Entry, *, currency: str) -> EntryObject:
     }
 
 
-def rate_lookup(number: str, quote: Quote, version: DeckVersion, *, hold_seconds: int) -> RateLookupObject:
-    """Return what `quote` says of calls to `number`; the first hold pays for `hold_seconds` at least."""
-    price = quote.price
-    funded_seconds = rating.billed_seconds(price, hold_seconds)
+def rate(quote: Quote) -> RateObject:
+    """Return the rate object."""
     return {
-        "to": number,
         "prefix": quote.prefix,
         "description": quote.description,
+        "price_per_minute": text(quote.price.per_minute),
+        "connection_fee": text(quote.price.connection_fee),
+        "minimum_charge": text(quote.price.minimum_charge),
+        "initial_increment": quote.price.initial_increment,
+        "subsequent_increment": quote.price.subsequent_increment,
+        "blocked": quote.blocked,
+    }
+
+
+def rate_lookup(number: str, quote: Quote, version: DeckVersion, *, hold_seconds: int) -> RateLookupObject:
+    """Return what `quote` says of calls to `number`; the first hold pays for `hold_seconds` at least."""
+    funded_seconds = rating.billed_seconds(quote.price, hold_seconds)
+    return {
+        **rate(quote),
+        "to": number,
         "version_id": version.pk,
         "effective_from": clock.text(version.effective_from),
         "currency": quote.currency,
-        "price_per_minute": text(price.per_minute),
-        "connection_fee": text(price.connection_fee),
-        "minimum_charge": text(price.minimum_charge),
-        "initial_increment": price.initial_increment,
-        "subsequent_increment": price.subsequent_increment,
-        "blocked": quote.blocked,
-        "hold": text(rating.charge(price, funded_seconds).amount),
+        "hold": text(rating.charge(quote.price, funded_seconds).amount),
         "funded_seconds": funded_seconds,
     }

@@ -5,7 +5,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from applications.authentication import caller
-from billing import rates, rendering
+from billing import listing, rates, rendering
 from billing.models import Balance, DeckVersion, Entry
 from minivoice import api, clock, errors, inputs, schema
 
@@ -26,7 +26,6 @@ class RateForm(inputs.Form):
 
 LEDGER_FORM = LedgerForm()
 RATE_FORM = RateForm()
-_COLUMNS = {"kind": "kind", "created_after": "created_at__gte", "created_before": "created_at__lt"}
 
 
 class BalanceView(api.View):
@@ -50,8 +49,7 @@ class Ledger(api.View):
     def get(self, request: Request) -> Response:
         wanted = api.clean(LEDGER_FORM, request.query_params.dict())
         balance = Balance.objects.get(customer=caller(request).customer)
-        entries = Entry.objects.filter(customer_id=balance.customer_id)
-        entries = entries.filter(**{_COLUMNS[name]: value for name, value in wanted.items()})
+        entries = listing.entries(customer_id=balance.customer_id, wanted=wanted)
         return api.page(request, entries, lambda row: rendering.entry(row, currency=balance.currency))
 
 

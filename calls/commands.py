@@ -1,6 +1,7 @@
 """What a customer asks of calls."""
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -13,6 +14,8 @@ from django.db import IntegrityError, InterfaceError, OperationalError, connecti
 from applications.keys import Caller
 from billing import ledger
 from calls import admission, dialing, idempotency, refusals, rendering
+from calls.flow import store
+from calls.flow.document import Action
 from calls.models import Attempt, Call, CallEvent, Party, Reason, Status
 from minivoice import api, errors, ids, money, nudge
 from minivoice.crash import crashpoint
@@ -92,6 +95,18 @@ def find(application_id: int, public_id: str) -> Call:
     """Return an application's call. Raises Call.DoesNotExist for another's as for one that never was."""
     calls = Call.objects.filter(application_id=application_id).select_related("application", "customer", "trunk")
     return api.find(calls, public_id=public_id)
+
+
+def instruct(
+    *, call: Call, actions: Sequence[Action] | None = None, url: str = "", method: str = "", now: datetime
+) -> Call:
+    """Have a live call follow other instructions: `actions`, or what `url` answers; return it as it then is.
+
+    Raises CallAlreadyEnded.
+    """
+    method = method or call.application.answer_method
+    store.replace(call_id=call.pk, actions=actions, url=url, method=method, now=now)
+    return find(call.application_id, call.public_id)
 
 
 def hang_up(*, call: Call, now: datetime) -> Call:

@@ -2,9 +2,9 @@
 
 from typing import TypedDict
 
-from billing import rating
+from billing import rating, rendering
 from calls import admission
-from minivoice import money
+from minivoice import money, schema
 from telephony.models import Trunk
 
 
@@ -17,23 +17,10 @@ class CheckObject(TypedDict):
     message: str | None
 
 
-class RateObject(TypedDict):
-    """The rate that prices the call."""
-
-    prefix: str
-    description: str
-    price_per_minute: str
-    connection_fee: str
-    minimum_charge: str
-    initial_increment: int
-    subsequent_increment: int
-    blocked: bool
-
-
 class RouteObject(TypedDict):
     """A trunk the call would be tried over."""
 
-    trunk_id: str
+    trunk_id: schema.Id
     name: str | None
 
 
@@ -43,10 +30,10 @@ class ExplanationObject(TypedDict):
     accepted: bool
     code: str | None
     checks: list[CheckObject]
-    rate: RateObject | None
+    rate: rendering.RateObject | None
     currency: str
-    available: str
-    hold: str | None
+    available: schema.Amount
+    hold: schema.Amount | None
     funded_seconds: int | None
     affordable_seconds: int | None
     trunks: list[RouteObject]
@@ -69,7 +56,7 @@ def describe(facts: admission.Facts, *, max_duration_seconds: int) -> Explanatio
             }
             for name, verdict in verdicts
         ],
-        "rate": _rate(facts),
+        "rate": rendering.rate(quote) if quote else None,
         "currency": facts.account.currency,
         "available": money.text(facts.account.available),
         "hold": money.text(facts.hold) if quote else None,
@@ -80,22 +67,6 @@ def describe(facts: admission.Facts, *, max_duration_seconds: int) -> Explanatio
         if quote
         else None,
         "trunks": _routes(facts),
-    }
-
-
-def _rate(facts: admission.Facts) -> RateObject | None:
-    quote = facts.quote
-    if quote is None:
-        return None
-    return {
-        "prefix": quote.prefix,
-        "description": quote.description,
-        "price_per_minute": money.text(quote.price.per_minute),
-        "connection_fee": money.text(quote.price.connection_fee),
-        "minimum_charge": money.text(quote.price.minimum_charge),
-        "initial_increment": quote.price.initial_increment,
-        "subsequent_increment": quote.price.subsequent_increment,
-        "blocked": quote.blocked,
     }
 
 

@@ -6,6 +6,8 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import datetime
+from math import inf
+from time import monotonic
 from typing import Protocol
 from uuid import uuid4
 
@@ -15,13 +17,14 @@ from django.db.utils import InterfaceError, OperationalError
 from calls import dialing, lifecycle
 from calls.flow import fetching, store
 from calls.flow.runner import Runner
-from calls.models import Call, Party, Reason
+from calls.models import Call, Flow, Party, Reason
 from minivoice import clock, lease
 from telephony import link
 from telephony.engines.facts import EngineError, Fact, Kind
 
 logger = logging.getLogger(__name__)
 
+_FRESH_SECONDS = 1.0  # a connection that idled for longer is looked at before it is used
 _RECORD_AGAIN_SECONDS = (0.1, 0.5, 1.0, 2.0)
 
 Work = Callable[["Lane"], None]
@@ -43,7 +46,7 @@ class Lane:
     def __init__(self, board: Board, number: int) -> None:
         self._board = board
         self._work: queue.SimpleQueue[tuple[str, Work] | None] = queue.SimpleQueue()
-        self._runners: dict[str, Runner] = {}
+        self._runners: dict[str, Runner | None] = {}  # None: the channel is ending, and follows nothing more
         self._thread = threading.Thread(target=self._loop, name=f"lane-{number}", daemon=True)
         self._thread.start()
 
@@ -55,10 +58,9 @@ class Lane:
         """Take no more work; what is queued is still done."""
         self._work.put(None)
 
-    def join(self, *, timeout_seconds: float) -> bool:
-        """Wait until a stopped lane has done its work; return whether it has."""
-        self._thread.join(timeout_seconds)
-        return not self._thread.is_alive()
+    def join(self) -> None:
+        """Wait until a stopped lane has done its work."""
+        self._thread.join()
 
     def take(self, fact: Fact) -> None:
         """Record a fact, and tell the call's flow."""
@@ -66,15 +68,28 @@ class Lane:
         if fact.kind is Kind.ENTERED and fact.channel_id in self._runners:
             return  # a listing says again what is known
         call_id = _record(fact, now) if fact.kind in _RECORDED else None
-        if fact.kind in {Kind.ENDED, Kind.LOST, Kind.HANGUP_REQUESTED}:
+        if fact.kind in {Kind.ENDED, Kind.LOST}:
             self.drop(fact.channel_id)
+        elif fact.kind is Kind.HANGUP_REQUESTED:
+            self._runners[fact.channel_id] = None
         elif fact.kind is Kind.ENTERED and call_id is not None:
-            self._start(fact.channel_id, call_id, now)
+            self._start(fact.channel_id, store.load(call_id), now)
         elif runner := self._runners.get(fact.channel_id):
             if fact.kind in {Kind.PLAYED, Kind.PLAY_FAILED}:
                 runner.played(fact.playback_id, failed=fact.kind is Kind.PLAY_FAILED, now=now)
             elif fact.kind is Kind.DIGIT:
                 runner.digit(fact.digit, now=now)
+
+    def instruct(self, channel_id: str, call_id: int) -> None:
+        """Begin the instructions that have replaced a call's, unless they run already or its channel is ending."""
+        is_ending = channel_id in self._runners and self._runners[channel_id] is None
+        flow = store.load(call_id)
+        if flow is None or flow.running == flow.generation or is_ending:
+            return
+        if runner := self._runners.get(channel_id):
+            runner.abandon()
+        self.drop(channel_id)
+        self._start(channel_id, flow, clock.now())
 
     def drop(self, channel_id: str) -> None:
         """Forget a channel's flow: it ended, or goes on from its row when a listing shows the channel."""
@@ -94,17 +109,19 @@ class Lane:
         if runner := self._runners.get(channel_id):
             runner.woken(token, now=clock.now())
 
-    def _start(self, channel_id: str, call_id: int, now: datetime) -> None:
-        flow = store.load(call_id)
-        if flow is not None:
+    def _start(self, channel_id: str, flow: Flow | None, now: datetime) -> None:
+        if flow is not None and not flow.call.intent and store.begun(flow):
             runner = self._runners[channel_id] = Runner(flow, ChannelLine(self._board, channel_id))
             runner.start(now=now)
 
     def _loop(self) -> None:
+        worked_at = -inf
         while item := self._work.get():
             channel_id, work = item
             lease.check()
-            close_old_connections()
+            if monotonic() - worked_at > _FRESH_SECONDS:
+                close_old_connections()
+            worked_at = monotonic()
             try:
                 work(self)
             except store.FlowEnded:
@@ -112,6 +129,7 @@ class Lane:
             except (OperationalError, InterfaceError, EngineError) as error:
                 logger.warning("channel %s goes on from its row: %s", channel_id, error)
                 self.drop(channel_id)
+                close_old_connections()
             except Exception:
                 logger.exception("channel %s goes on from its row", channel_id)
                 self.drop(channel_id)
@@ -158,4 +176,5 @@ def _record(fact: Fact, now: datetime) -> int | None:
             logger.warning("a fact waits for the database: %s", error)
             close_old_connections()
             time.sleep(wait_seconds)
+            lease.check()  # which waits while the lock has gone with the database
     return lifecycle.record(fact, now=now)

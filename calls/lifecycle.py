@@ -36,24 +36,24 @@ def record(fact: Fact, *, now: datetime) -> int | None:
     """Take one fact from the engine; return the id of the call it is about, or None for a channel that is not ours."""
     if not is_uuid(fact.channel_id):
         return None
-    attempt = Attempt.objects.filter(channel_id=fact.channel_id).values("id", "call_id", "call__customer_id").first()
+    attempt = Attempt.objects.filter(channel_id=fact.channel_id).select_related("call").only(*_GLANCE).first()
     if attempt is None:
         return None
     if fact.kind == Kind.ENDED:
-        _channel_ended(attempt["id"], attempt["call__customer_id"], fact, now)
+        _channel_ended(attempt.pk, attempt.call.customer_id, fact, now)
     elif fact.kind == Kind.LOST:
-        lost(attempt_id=attempt["id"], customer_id=attempt["call__customer_id"], now=now)
+        lost(attempt_id=attempt.pk, customer_id=attempt.call.customer_id, now=now)
+    elif fact.kind in _HANDLERS and _changes_nothing(attempt, fact):
+        _tell_timeline(attempt.call, fact)
     elif fact.kind in _HANDLERS:
         crashpoint("fact_read")
         with transaction.atomic():
-            call, row = _lock_attempt(attempt["id"])
-            repeated = {} if _is_news(call, fact) else {"repeated": True}
-            timeline.add(call, f"engine_{fact.kind}", at=fact.at, channel_id=fact.channel_id, **repeated)
+            call, row = _lock_attempt(attempt.pk)
+            _tell_timeline(call, fact)
             if not call.is_final and row.state != Attempt.State.ENDED:
                 _HANDLERS[fact.kind](call, row, fact, now)
         crashpoint("fact_stored")
-    call_id: int = attempt["call_id"]
-    return call_id
+    return attempt.call_id
 
 
 def is_uuid(channel_id: str) -> bool:
@@ -95,7 +95,7 @@ def intend(*, call_id: int, customer_id: int, reason: Reason, by: Party, now: da
     """
     with transaction.atomic():
         ledger.lock(customer_id=customer_id, now=now)
-        call = _lock(call_id)
+        call = _lock(pk=call_id)
         attempt = call.attempts.exclude(state=Attempt.State.ENDED).select_for_update().first()
         if call.is_final or attempt is None:
             return None
@@ -130,7 +130,7 @@ def lost(*, attempt_id: int, customer_id: int, now: datetime) -> None:
 def tell(*, call_id: int, event: str, data: dict[str, Any], occurrence: int, now: datetime) -> None:
     """Publish an event of a live call that is not a change of its status; nothing is told of an ended call."""
     with transaction.atomic():
-        call = _lock(call_id)
+        call = _lock(pk=call_id)
         if not call.is_final:
             _publish(call, event, data, now, occurrence)
             call.save(update_fields=["events"])
@@ -180,6 +180,18 @@ def _note_early_cut(call: Call, now: datetime) -> None:
     if held_seconds > call.funded_seconds:
         logger.warning("%s was cut early: its timer knew of %s s of %s s", call, call.funded_seconds, held_seconds)
         timeline.add(call, "cut_early", at=now, funded_seconds=held_seconds, timer_seconds=call.timer_seconds)
+
+
+def _changes_nothing(attempt: Attempt, fact: Fact) -> bool:
+    """Whether a fact is old, which needs no lock to see: a call never goes back. Engines say most things twice."""
+    told = {Kind.RINGING: Status.RINGING, Kind.PROGRESS: Status.RINGING}.get(fact.kind, Status.IN_PROGRESS)
+    is_known = attempt.state in {Attempt.State.TAKEN, Attempt.State.ENDED} and attempt.call.status != Status.QUEUED
+    return is_known and not attempt.call.may_become(told)
+
+
+def _tell_timeline(call: Call, fact: Fact) -> None:
+    repeated = {} if _is_news(call, fact) else {"repeated": True}
+    timeline.add(call, f"engine_{fact.kind}", at=fact.at, channel_id=fact.channel_id, **repeated)
 
 
 def _is_news(call: Call, fact: Fact) -> bool:
@@ -252,6 +264,8 @@ def _answered(call: Call, attempt: Attempt, fact: Fact, now: datetime) -> None:
     call.save()
 
 
+# What `record` looks at before it locks anything.
+_GLANCE = ("state", "call__customer_id", "call__status", "call__ringing_at", "call__answered_at")
 _HANDLERS = {
     Kind.RINGING: _ringing,
     Kind.PROGRESS: _ringing,
@@ -260,11 +274,11 @@ _HANDLERS = {
 }
 
 
-def _lock(call_id: int) -> Call:
+def _lock(**named: int) -> Call:
     """Lock a call's row. Rows that refer to it may still be written, or they and its end could wait for each other."""
     calls = Call.objects.select_for_update(of=("self",), no_key=True)
     related = calls.select_related("application", "customer", "trunk")
-    return related.defer("application__webhook_secret").get(pk=call_id)
+    return related.defer("application__webhook_secret").get(**named)
 
 
 def _expect(call: Call, deadline_at: datetime) -> None:
@@ -275,7 +289,7 @@ def _expect(call: Call, deadline_at: datetime) -> None:
 
 def _lock_attempt(attempt_id: int) -> tuple[Call, Attempt]:
     """Lock an attempt's call and then the attempt: in this order everywhere."""
-    call = _lock(Attempt.objects.values_list("call_id", flat=True).get(pk=attempt_id))
+    call = _lock(attempts=attempt_id)
     attempt = Attempt.objects.select_for_update(of=("self",)).select_related("trunk").get(pk=attempt_id)
     return call, attempt
 

@@ -152,6 +152,7 @@ class Call(models.Model):
             models.Index(fields=["customer", "accepted_at"], name="call_accepted"),
             models.Index(fields=["application", "-id"], name="call_of_application"),
             models.Index(fields=["application", "status", "-id"], name="call_of_status"),
+            models.Index(fields=["application", "-id"], name="call_inbound", condition=Q(direction="inbound")),
             models.Index(fields=["application", "settled_at"], name="call_settled"),
             models.Index(fields=["parent"], name="call_legs", condition=Q(parent__isnull=False)),
             models.Index(fields=["to_number", "-id"], name="call_to"),
@@ -316,6 +317,8 @@ class Flow(models.Model):
     redirects = models.PositiveSmallIntegerField(default=0)
     gathers = models.PositiveSmallIntegerField(default=0, help_text="call.gathered events so far")
     gathered = models.JSONField(default=dict, help_text="what the last gather brought, for the next request")
+    generation = models.PositiveIntegerField(default=0, db_default=0, help_text="how often it was replaced by the API")
+    running = models.PositiveIntegerField(default=0, db_default=0, help_text="the generation that runs")
 
     def __str__(self) -> str:
         return f"{self.call_id} at {self.position}"

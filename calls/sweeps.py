@@ -5,20 +5,23 @@ or, when there are no listings any more, the certainty that the engine itself ha
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
+from django.db.utils import InterfaceError, OperationalError
 
 from calls import dialing, lifecycle, reasons
 from calls.models import LIVE, Attempt, Call, Party, Reason, Status
 from telephony import link
-from telephony.engines.facts import Channel, EngineError, EngineGone, Fact, Kind
+from telephony.engines.facts import Channel, EngineError, EngineGone, EngineUnreachable, Fact, Kind
 
 logger = logging.getLogger(__name__)
 
 _CLAIM_GRACE = timedelta(seconds=10)  # an originate takes three seconds at most
 _MISSED_FOR = timedelta(seconds=4)
+_END_GRACE = timedelta(seconds=2)  # a list may be older than the end that was heard meanwhile
 _DEAD_AFTER = timedelta(seconds=150)
 _TIMER_GRACE = timedelta(seconds=60)
 _BATCH = 200
@@ -30,18 +33,29 @@ def overdue(*, now: datetime) -> int:
     for call in _late(now):
         reason = Reason(call.intent) if call.intent else _REASONS[Status(call.status)](call)
         logger.info("%s is overdue in status %s", call.public_id, call.status)
-        if not dialing.hang_up(call=call, reason=reason, by=Party(call.intent_by or Party.SYSTEM), now=now):
-            break
-        count += 1
+        with _alone(call.public_id):
+            if not dialing.hang_up(call=call, reason=reason, by=Party(call.intent_by or Party.SYSTEM), now=now):
+                break
+            count += 1
     return count
+
+
+def instructed() -> list[tuple[str, int]]:
+    """Return channel and call wherever instructions of the API wait to take the place of those that run."""
+    waiting = Attempt.objects.filter(
+        call__flow__generation__gt=F("call__flow__running"), call__status=Status.IN_PROGRESS
+    ).exclude(state=Attempt.State.ENDED)
+    return [(str(channel_id), call_id) for channel_id, call_id in waiting.values_list("channel_id", "call_id")]
 
 
 def expired(*, now: datetime) -> int:
     """End the overdue calls that no engine was asked for: needs none. Return how many."""
-    calls = [call for call in _late(now) if call.attempts.filter(state=Attempt.State.DUE).exists()]
-    for call in calls:
-        dialing.hang_up(call=call, reason=Reason.EXPIRED, by=Party.SYSTEM, now=now)
-    return len(calls)
+    count = 0
+    for call in _late(now, attempts__state=Attempt.State.DUE):  # a call has one attempt that has not ended, at most
+        with _alone(call.public_id):
+            dialing.hang_up(call=call, reason=Reason.EXPIRED, by=Party.SYSTEM, now=now)
+            count += 1
+    return count
 
 
 class Absence:
@@ -72,8 +86,8 @@ class Absence:
             asked = asked.filter(call__deadline_at__lt=now - _TIMER_GRACE)
         lost = [attempt for attempt in asked if is_dead or _timer_ends_at(attempt) < now - _TIMER_GRACE]
         for attempt in lost:
-            logger.warning("channel %s ended with its engine", attempt.channel_id)
-            lifecycle.lost(attempt_id=attempt.pk, customer_id=attempt.call.customer_id, now=now)
+            with _alone(attempt.call.public_id):
+                lifecycle.lost(attempt_id=attempt.pk, customer_id=attempt.call.customer_id, now=now)
         return len(lost)
 
 
@@ -91,7 +105,7 @@ def reconcile(*, now: datetime, engine_now: datetime | None = None) -> list[Fact
     missing = [attempt for attempt in attempts if str(attempt.channel_id) not in channels]
     gone = [str(attempt.channel_id) for attempt in missing if _is_gone(attempt, now)]
     lost = [Fact(kind=Kind.LOST, channel_id=channel_id, at=now) for channel_id in gone]
-    _hang_up_strangers(set(channels) - {str(attempt.channel_id) for attempt in attempts})
+    _hang_up_strangers(set(channels) - {str(attempt.channel_id) for attempt in attempts}, ended_before=now - _END_GRACE)
     unheard = [fact for attempt in present for fact in _unheard(attempt, channels[str(attempt.channel_id)], now)]
     return unheard + lost
 
@@ -104,8 +118,19 @@ _REASONS = {
 }
 
 
-def _late(now: datetime) -> QuerySet[Call]:
-    return Call.objects.filter(LIVE, deadline_at__lte=now).order_by("deadline_at")[:_BATCH]
+def _late(now: datetime, **which: object) -> QuerySet[Call]:
+    return Call.objects.filter(LIVE, deadline_at__lte=now, **which).order_by("deadline_at")[:_BATCH]
+
+
+@contextmanager
+def _alone(what: str) -> Iterator[None]:
+    """Let what fails for one call not stop those after it; a database or an engine that is away stops all."""
+    try:
+        yield
+    except (OperationalError, InterfaceError, EngineUnreachable):
+        raise
+    except Exception:
+        logger.exception("%s is left to the next sweep", what)
 
 
 def _timer_ends_at(attempt: Attempt) -> datetime:
@@ -113,7 +138,9 @@ def _timer_ends_at(attempt: Attempt) -> datetime:
     call = attempt.call
     if call.answered_at is not None:
         return call.answered_at + timedelta(seconds=call.timer_seconds)
-    return (attempt.claimed_at or call.accepted_at) + lifecycle.SETUP_TIME + timedelta(seconds=call.ring_seconds)
+    # It may have been answered unheard at the last moment.
+    waits_seconds = call.ring_seconds + call.timer_seconds
+    return (attempt.claimed_at or call.accepted_at) + lifecycle.SETUP_TIME + timedelta(seconds=waits_seconds)
 
 
 def _prove(attempts: Iterable[Attempt], now: datetime) -> None:
@@ -148,9 +175,15 @@ def _unheard(attempt: Attempt, channel: Channel, now: datetime) -> list[Fact]:
     return facts
 
 
-def _hang_up_strangers(ids: set[str]) -> None:
-    """End channels of calls that have ended: asked for late, or hung up while the engine was away."""
-    ours = Attempt.objects.filter(channel_id__in=filter(lifecycle.is_uuid, ids), state=Attempt.State.ENDED)
+def _hang_up_strangers(ids: set[str], *, ended_before: datetime) -> None:
+    """End channels of calls that had ended before the list: asked for late, or hung up while the engine was away."""
+    ended = Attempt.objects.filter(state=Attempt.State.ENDED, ended_at__lt=ended_before)
+    ours = ended.filter(channel_id__in=filter(lifecycle.is_uuid, ids))
     for channel_id in ours.values_list("channel_id", flat=True):
         logger.warning("channel %s outlived its call", channel_id)
-        link.adapter().hang_up(str(channel_id))
+        try:
+            with _alone(f"channel {channel_id}"):
+                link.adapter().hang_up(str(channel_id))
+        except EngineUnreachable as error:
+            logger.warning("the next listing tells what outlives its call: %s", error)
+            break

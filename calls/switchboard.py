@@ -34,10 +34,10 @@ logger = logging.getLogger(__name__)
 TICK_SECONDS = 1.0
 RECONCILE_EVERY = timedelta(seconds=5)
 SWEEP_DUE_AFTER = timedelta(seconds=2)  # a nudge is faster, unless it was lost
+_LISTED_WITHIN = timedelta(seconds=10)  # without a list of channels the link is not alive
 _RECONNECT_SECONDS = 0.5
 _LEAP = timedelta(seconds=0.5)  # of the engine's clock; less is the jitter of asking for it
 _LANES_SECONDS = 5.0
-_STOP_SECONDS = 8.0  # for work that is queued; after ten a supervisor kills
 
 
 class Switchboard:
@@ -51,9 +51,10 @@ class Switchboard:
         self._reconciled_at: datetime | None = None
         self._absence = sweeps.Absence()
         self._engine_ahead = timedelta()  # its clock, of ours
+        self._has_leapt = False  # that clock, since the tick before
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Serve until `stopping`, then finish what is queued, for some seconds at most. Calls stay as they are."""
+        """Serve until `stopping`, then finish what is queued. Calls stay as they are."""
         self._loop = asyncio.get_running_loop()
         async with media.serving(), Client() as self._client:
             hearing = asyncio.create_task(self._hear())
@@ -115,40 +116,33 @@ class Switchboard:
         task.add_done_callback(self._tasks.discard)
 
     def _stop_lanes(self) -> None:
-        ends_at = monotonic() + _STOP_SECONDS
         for lane in self._lanes:
             lane.stop()
-        late = [lane for lane in self._lanes if not lane.join(timeout_seconds=max(0.0, ends_at - monotonic()))]
-        if late:
-            logger.warning("%s lanes did not finish in time: their calls go on from their rows", len(late))
+        for lane in self._lanes:
+            lane.join()
 
     def _tick(self) -> bool:
-        """Beat, compare channels, fund, end what is overdue, dial what is due; a failure waits for the next tick.
+        """Compare channels, beat, fund, end what is overdue, dial what is due. A failure stops no other part.
 
         Returns whether the next tick must not wait: the engine's clock leaps.
         """
         lease.check()
         close_old_connections()
-        try:
-            if self._connected:
-                has_leapt = self._read_engine_clock()
-                link.beat(now=clock.now())
-                self._reconcile()
-                now = clock.now()
-                funding.sweep(now=now, engine_now=now + self._engine_ahead)
-                sweeps.overdue(now=clock.now())
-                dialing.drain(due_before=clock.now() - SWEEP_DUE_AFTER, seconds=TICK_SECONDS)
-                return has_leapt
-            sweeps.expired(now=clock.now())
-            self._absence.look(now=clock.now())
-        except (OperationalError, InterfaceError, EngineError) as error:
-            logger.warning("this tick's work waits for the next: %s", error)
-        except Exception:
-            logger.exception("a tick failed")
-        return False
+        self._has_leapt = False
+        if not self._connected:
+            _do("ending what has expired", lambda: sweeps.expired(now=clock.now()))
+            _do("looking for the engine", lambda: self._absence.look(now=clock.now()))
+        elif _do("asking the engine for its time", self._read_engine_clock):
+            _do("comparing channels", self._reconcile)
+            _do("beating", self._beat)
+            _do("funding", self._fund)
+            _do("changing instructions", self._instruct)
+            _do("ending what is overdue", lambda: sweeps.overdue(now=clock.now()))
+            _do("dialling", lambda: dialing.drain(due_before=clock.now() - SWEEP_DUE_AFTER, seconds=TICK_SECONDS))
+        return self._has_leapt
 
-    def _read_engine_clock(self) -> bool:
-        """Learn how far the engine's clock is ahead of ours; return whether it has leapt.
+    def _read_engine_clock(self) -> None:
+        """Learn how far the engine's clock is ahead of ours, and whether it has leapt.
 
         A simulated network's does on request, step by step: it waits for the next tick before each step, and what
         happened in this one must be recorded before the calls' money is seen to.
@@ -156,10 +150,9 @@ class Switchboard:
         asked_at = clock.now()  # before the answer: a timer set by it is early, never late
         ahead, before = link.adapter().now() - asked_at, self._engine_ahead
         self._engine_ahead = ahead
-        has_leapt = ahead - before > _LEAP
-        if has_leapt:
+        self._has_leapt = ahead - before > _LEAP
+        if self._has_leapt:
             self._wait_for_lanes()
-        return has_leapt
 
     def _wait_for_lanes(self) -> None:
         """Let the lanes do what they have heard so far, for some seconds at most."""
@@ -170,6 +163,19 @@ class Switchboard:
         for _ in self._lanes:
             done.acquire(timeout=max(0.0, ends_at - monotonic()))
 
+    def _fund(self) -> None:
+        now = clock.now()
+        funding.sweep(now=now, engine_now=now + self._engine_ahead)
+
+    def _instruct(self) -> None:
+        for channel_id, call_id in sweeps.instructed():
+            self._put(channel_id, partial(Lane.instruct, channel_id=channel_id, call_id=call_id))
+
+    def _beat(self) -> None:
+        now = clock.now()
+        if self._reconciled_at is not None and now - self._reconciled_at < _LISTED_WITHIN:
+            link.beat(now=now)
+
     def _reconcile(self) -> None:
         now = clock.now()
         if self._reconciled_at is not None and now - self._reconciled_at < RECONCILE_EVERY:
@@ -177,6 +183,20 @@ class Switchboard:
         for fact in sweeps.reconcile(now=now, engine_now=now + self._engine_ahead):
             self._dispatch(fact)
         self._reconciled_at = now
+
+
+def _do(what: str, work: Callable[[], object]) -> bool:
+    """Do a part of a tick; return whether it succeeded. If not it waits for the next."""
+    try:
+        work()
+    except (OperationalError, InterfaceError, EngineError) as error:
+        logger.warning("%s waits for the next tick: %s", what, error)
+        close_old_connections()
+    except Exception:
+        logger.exception("%s failed", what)
+    else:
+        return True
+    return False
 
 
 def _adapter() -> Ari:

@@ -8,8 +8,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from applications.authentication import caller
-from applications.models import ApiKey
+from applications.models import ApiKey, Application
 from calls import commands, explanation, idempotency, listing, rendering, timeline, usage
+from calls.flow import document
 from calls.models import Call, Reason, Status
 from minivoice import api, clock, errors, inputs, logs, schema
 
@@ -31,6 +32,19 @@ class CallForm(inputs.Form):
     def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
         """Put `from`, a word of Python's own, before the others."""
         return {"from": inputs.E164(), **super().get_fields()}
+
+
+class ActionsForm(inputs.Form):
+    """The body of `POST /v1/calls/:id/actions`: one of `actions` and `url`."""
+
+    actions = inputs.Items(required=False)
+    url = inputs.Url(required=False, default="")
+    method = inputs.Choice(Application.Method.values, required=False, default="")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if ("actions" in attrs) is bool(attrs["url"]):
+            raise serializers.ValidationError({"actions": "or url is required, and not both"})
+        return attrs
 
 
 class FilterForm(inputs.Form):
@@ -58,6 +72,7 @@ class UsageForm(inputs.Form):
 
 
 CALL_FORM = CallForm()
+ACTIONS_FORM = ActionsForm()
 FILTER_FORM = FilterForm()
 USAGE_FORM = UsageForm()
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
@@ -76,15 +91,13 @@ _REFUSALS = (
 class Calls(api.View):
     """`POST /v1/calls` places a call; `GET` lists the application's, newest first."""
 
-    scopes = {"POST": ApiKey.Scope.CALLS}
-
     @schema.operation(
         "create_call",
         "Place a call",
         body=CallForm,
         answers={201: rendering.CallObject},
         errors=[*_REFUSALS, errors.OriginateFailed, errors.IdempotencyInProgress, errors.IdempotencyKeyReused],
-        scope="calls",
+        scope=ApiKey.Scope.CALLS,
         is_idempotent=True,
     )
     def post(self, request: Request) -> Response:
@@ -139,18 +152,40 @@ class Hangup(api.View):
     """`POST /v1/calls/:id/hangup` ends a call, or cancels one not yet answered."""
 
     not_found = errors.CallNotFound
-    scopes = {"POST": ApiKey.Scope.CALLS}
 
     @schema.operation(
         "hang_up_call",
         "Hang up a call, or cancel one not yet answered",
         description="A call that has ended stays as it is.",
         answers={200: rendering.CallObject},
-        scope="calls",
+        scope=ApiKey.Scope.CALLS,
     )
     def post(self, request: Request, call_id: str) -> Response:
         call = commands.find(caller(request).application.pk, call_id)
         return Response(rendering.call(commands.hang_up(call=call, now=clock.now())))
+
+
+class Actions(api.View):
+    """`POST /v1/calls/:id/actions` has a live call follow other instructions from now on."""
+
+    not_found = errors.CallNotFound
+
+    @schema.operation(
+        "replace_call_actions",
+        "Have a live call follow other instructions",
+        description="Give `actions`, or the `url` to ask for them. What the call does at the moment is stopped "
+        "within a second; a call that is not answered yet begins with them instead of its answer URL's.",
+        body=ActionsForm,
+        answers={200: rendering.CallObject},
+        errors=[errors.CallAlreadyEnded],
+        scope=ApiKey.Scope.CALLS,
+    )
+    def post(self, request: Request, call_id: str) -> Response:
+        now = clock.now()
+        form = api.clean(ACTIONS_FORM, request.data)
+        call = commands.find(caller(request).application.pk, call_id)
+        call = commands.instruct(call=call, actions=_actions(form), url=form["url"], method=form["method"], now=now)
+        return Response(rendering.call(call))
 
 
 class Timeline(api.View):
@@ -184,7 +219,7 @@ class UsageView(api.View):
         wanted = api.clean(USAGE_FORM, request.query_params.dict())
         start, end, group_by = wanted.get("from", start), wanted.get("to", end), wanted.get("group_by", "")
         if start >= end:
-            raise errors.InvalidRequest("from must be before to", param="from")
+            raise errors.InvalidRequest("from must be before to", param="from" if "from" in wanted else "to")
         application = caller(request).application
         return Response(usage.report(application=application, start=start, end=end, group_by=group_by))
 
@@ -199,6 +234,16 @@ def _order(request: Request) -> commands.Order:
         ring_seconds=form["timeout_seconds"],
         max_duration_seconds=form["max_duration_seconds"],
     )
+
+
+def _actions(form: dict[str, Any]) -> list[document.Action] | None:
+    if "actions" not in form:
+        return None
+    try:
+        return document.check(form)
+    except document.InvalidDocument as error:
+        param = error.path.removeprefix("$.")
+        raise errors.InvalidRequest(f"{param} {error.rule}", param=param) from error
 
 
 def _key(request: Request) -> idempotency.Key | None:

@@ -1,11 +1,7 @@
-# /// script
-# requires-python = ">=3.11"
-# dependencies = ["requests"]
-# ///
 """Place a call on the running platform and print what happens to it, as it happens: `make call TO=+15551230002`.
 
 Lines of the call's timeline, as the API tells it, and the webhooks that its application, the playground, receives,
-with milliseconds since the call was accepted.
+with milliseconds since the call was accepted. By the Python client: `pip install ./clients/python` outside of `make`.
 """
 
 import argparse
@@ -20,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import requests
+from minivoice_client import ApiError, Client, ConnectionFailed
 
 FINAL = {"completed", "failed", "canceled"}
 PATIENCE_SECONDS = 60
@@ -39,7 +36,7 @@ def main() -> None:
         ended = follow(platform, call)
     except Trouble as trouble:
         sys.exit(str(trouble))
-    except requests.RequestException:
+    except (ConnectionFailed, requests.RequestException):
         sys.exit("MiniVoice does not answer: start it with `make run`.")
     cost = f"{ended['cost_amount'] or 0} {ended['cost_currency']}"
     print(f"{ended['status']}: {ended['end_reason']}, {ended['duration_seconds'] or 0} s, cost {cost}")
@@ -58,36 +55,31 @@ class Platform:
             facts = json.loads(ready.read_text())
         except OSError as error:
             raise Trouble(f"MiniVoice is not running ({ready}: {error.strerror}): `make run` starts it.") from error
-        self._base_url, self._playground_url = facts["base_url"], facts["playground_url"]
         self._session = requests.Session()
         self._session.trust_env = False  # it is on this machine: no proxy
-        self._session.headers["Authorization"] = f"Bearer {facts['api_key']}"
+        self._client = Client(facts["api_key"], base_url=facts["base_url"], session=self._session, tries=1)
+        self._playground_url = facts["playground_url"]
 
     def place(self, *, caller: str, to: str) -> dict[str, Any]:
         """Place a call and return it. Raises Trouble when it is refused."""
-        body = {"from": caller, "to": to}
-        answer = self._session.post(f"{self._base_url}/v1/calls", json=body, timeout=10)
-        if answer.status_code != requests.codes.created:
-            error = answer.json()["error"]
-            raise Trouble(f"Refused with {answer.status_code} {error['code']}: {error['message']}")
-        return dict(answer.json())
+        try:
+            return dict(self._client.create_call(from_=caller, to=to))
+        except ApiError as error:
+            raise Trouble(f"Refused with {error.status} {error.error_code}: {error.message}") from error
 
     def call(self, call_id: str) -> dict[str, Any]:
         """Return the call as it is now."""
-        return dict(self._get(f"{self._base_url}/v1/calls/{call_id}"))
+        return dict(self._client.get_call(call_id))
 
     def timeline(self, call_id: str) -> list[dict[str, Any]]:
         """Return what happened so far: a list of `at`, `event` and `data`."""
-        return list(self._get(f"{self._base_url}/v1/calls/{call_id}/events")["data"])
+        return [dict(line) for line in self._client.list_call_events(call_id)]
 
     def webhooks(self, call_id: str) -> list[dict[str, Any]]:
         """Return what the playground received about this call."""
-        return list(self._get(f"{self._playground_url}/events.json?call_id={call_id}"))
-
-    def _get(self, url: str) -> Any:
-        answer = self._session.get(url, timeout=10)
+        answer = self._session.get(f"{self._playground_url}/events.json?call_id={call_id}", timeout=10)
         answer.raise_for_status()
-        return answer.json()
+        return list(answer.json())
 
 
 def follow(platform: Platform, call: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Callable, Iterable, Mapping
 from typing import IO, Any, NoReturn, TypeVar
 
-from django.core.exceptions import ObjectDoesNotExist
+from django.core.exceptions import ObjectDoesNotExist, SuspiciousOperation
 from django.db import InterfaceError, OperationalError
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
@@ -64,6 +64,7 @@ class JsonWhateverIsAsked(BaseContentNegotiation):
 class View(APIView):
     """An endpoint under `/v1`. `not_found` is the error for whatever its path names and the caller cannot see."""
 
+    http_method_names = ["get", "post", "put", "patch", "delete", "head"]  # OPTIONS would answer in DRF's own words
     parser_classes = [StrictJsonParser]
     content_negotiation_class = JsonWhateverIsAsked
     not_found: type[errors.ApiError] = errors.NotFound
@@ -189,6 +190,8 @@ def _as_api_error(error: Exception, context: dict[str, Any]) -> errors.ApiError 
         return errors.UnsupportedMediaType()
     if isinstance(error, exceptions.APIException):
         return errors.InvalidRequest(str(error.detail))
+    if isinstance(error, SuspiciousOperation):  # Django's own limits, as of a thousand parameters in a query
+        return errors.InvalidRequest()
     if isinstance(error, OperationalError | InterfaceError):
         logger.warning("the database does not answer: %s", type(error).__name__)
         return errors.Unavailable(retry_after_seconds=2)

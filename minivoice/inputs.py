@@ -226,6 +226,17 @@ class Url(Text):
         return text
 
 
+class Items(serializers.Field[list[Any], Any, list[Any], Any]):
+    """An array, whose items somebody else judges."""
+
+    default_error_messages = {"required": "is required", "invalid": "must be an array"}
+
+    def to_internal_value(self, data: Any) -> list[Any]:
+        if not isinstance(data, list):
+            self.fail("invalid")
+        return data
+
+
 class Metadata(serializers.Field[dict[str, Any], Any, dict[str, Any], Any]):
     """An object of the integrator's own, with the documented limits."""
 

@@ -7,7 +7,7 @@
     def get(self, request: Request) -> Response: ...
 
 Response objects are TypedDicts; `Time`, `Amount`, `E164` and `Id` below say more of a string than `str` does, and
-`Annotated[int, "in seconds"]` describes a field. Nothing here is looked at while a request is served.
+`Annotated[int, "in seconds"]` describes a field. Of all this only `scope` is looked at while a request is served.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -95,7 +95,7 @@ def operation(
     `name` is the operation id, a verb in snake_case; `summary` a line without a full stop. `answers` maps a status to
     the TypedDict of its body, to a `page_of` one, to a content type such as "audio/wav", or to None. `errors` are the
     endpoint's own: those that every endpoint, body, path or scope brings are added. `query` is the form that reads the
-    query string, or its parameters one by one. `scope` is the one a key needs.
+    query string, or its parameters one by one. `scope` is the one a key needs, here and when it is used.
     `is_idempotent` says that it reads `Idempotency-Key`.
     """
 

@@ -1,5 +1,6 @@
 """All settings, from the environment. `.env.example` documents each; a missing secret stops the start."""
 
+import math
 import re
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -27,6 +28,9 @@ WSGI_APPLICATION = "minivoice.wsgi.application"
 DATABASES = {"default": env.db("DATABASE_URL")}
 DATABASES["default"] |= {"CONN_MAX_AGE": 600, "CONN_HEALTH_CHECKS": True}
 DATABASES["default"].setdefault("OPTIONS", {})["connect_timeout"] = 3
+# A server that vanished without a word is noticed in some ten seconds (over TCP), not in a quarter of an hour
+DATABASES["default"]["OPTIONS"] |= {"keepalives_idle": 4, "keepalives_interval": 2, "keepalives_count": 3}
+DATABASES["default"]["OPTIONS"]["tcp_user_timeout"] = 10_000
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 REDIS_URL: str = env.str("REDIS_URL")
 
@@ -37,6 +41,8 @@ WAITING_PLACES: int = env.int("WAITING_PLACES", default=8)  # half of a web proc
 ENGINE_SILENCE_SECONDS = 5.0  # a link silent for longer refuses new calls
 SWITCHBOARD_THREADS: int = env.int("SWITCHBOARD_THREADS", default=16)  # they wait for the disk
 SWITCHBOARD_LEASE_SECONDS: float = env.float("SWITCHBOARD_LEASE_SECONDS", default=10.0)
+if not 5.0 <= SWITCHBOARD_LEASE_SECONDS < math.inf:  # a beat is due each second, and may wait for the disk
+    raise ImproperlyConfigured(f"SWITCHBOARD_LEASE_SECONDS is 5 or more, not {SWITCHBOARD_LEASE_SECONDS}")
 
 # What a real engine plays: rendered and served by the switchboard at SPEECH_BIND; empty: the engine speaks by itself
 SPEECH_BIND: str = env.str("SPEECH_BIND", default="")

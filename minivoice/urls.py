@@ -6,7 +6,7 @@ from django.views.generic import RedirectView
 
 from applications.views import Applications, Keys, OneApplication, OneKey, WebhookSecret
 from billing.views import BalanceView, Ledger, RateLookup
-from calls.views import Calls, Explain, Hangup, OneCall, Timeline, UsageView
+from calls.views import Actions, Calls, Explain, Hangup, OneCall, Timeline, UsageView
 from minivoice import health
 from minivoice.openapi.views import browse, openapi
 from telephony.views import NumberByE164, Numbers, OneNumber, OneTrunk, Trunks
@@ -23,6 +23,7 @@ urlpatterns = [
     path("v1/calls", Calls.as_view()),
     path("v1/calls/explain", Explain.as_view()),
     path("v1/calls/<str:call_id>", OneCall.as_view()),
+    path("v1/calls/<str:call_id>/actions", Actions.as_view()),
     path("v1/calls/<str:call_id>/hangup", Hangup.as_view()),
     path("v1/calls/<str:call_id>/events", Timeline.as_view()),
     path("v1/openapi.json", openapi),

@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 
 from django.conf import settings
 from django.db import connection
@@ -25,7 +26,8 @@ def adapter() -> Ari:
     """
     row = engine()
     lease.check()
-    return _adapter(row.url, row.user, row.password)
+    with _building:  # one for all threads: its event socket carries their commands
+        return _adapter(row.url, row.user, row.password)
 
 
 def beat(*, now: datetime) -> None:
@@ -41,6 +43,9 @@ def is_up(*, now: datetime) -> bool:
         return bool(cursor.fetchone()[0])
 
 
+_building = Lock()
+
+
 @lru_cache(maxsize=4)
 def _adapter(url: str, user: str, password: str) -> Ari:
     if not settings.SPEECH_BIND:
@@ -48,4 +53,10 @@ def _adapter(url: str, user: str, password: str) -> Ari:
     speech = Speech(
         Path(settings.SPEECH_FOLDER), url=settings.SPEECH_URL, kept_bytes=settings.SPEECH_MEGABYTES * 1_000_000
     )
-    return Ari(url, user, password, speech=speech.media)
+
+    def spoken(text: str) -> str:
+        media = speech.media(text)
+        lease.check()  # rendering takes its time, and a command follows
+        return media
+
+    return Ari(url, user, password, speech=spoken)

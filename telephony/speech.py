@@ -1,37 +1,31 @@
-"""Speech: text as the 8 kHz WAV that engines play, rendered once by eSpeak NG (`espeakng-loader`) and kept."""
+"""Speech: text as the 8 kHz WAV that engines play, rendered once by eSpeak NG (`telephony.espeak`) and kept."""
 
-import ctypes
 import hashlib
-import importlib
 import logging
 import os
 import re
+import subprocess
+import sys
 import threading
 import wave
-from array import array
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import suppress
-from functools import cache
-from itertools import accumulate, pairwise
 from pathlib import Path
 
 from telephony.engines.facts import EngineError
 
 logger = logging.getLogger(__name__)
 
-RATE = 8000  # samples a second, 16 bit, one channel
+BUDGET_SECONDS = 3.0  # for a text, from when it is asked for; its turn included
 
-_VOICE = "en-us"
-# espeak-ng/speak_lib.h
-_SYNCHRONOUS = 2
-_UTF8 = 1
-_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
-_ESPEAK_RATE = 22050
-_BLOCK_IN, _BLOCK_OUT = 441, 160  # samples: 22,050 to 8,000 in whole numbers
+_RATE, _SAMPLE_BYTES = 8000, 2  # one channel
+_RENDERING = "en-us 2"  # another whenever a text would sound otherwise than what is kept of it
+_PROGRAM = Path(__file__).with_name("espeak.py")
+_LONG = 500  # characters; such texts have a process to themselves, so that the usual ones need not wait for them
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # eSpeak NG takes commands after some of them
 
 _FRESH_SECONDS = 60.0  # an engine told to play has fetched by then
 _OURS = re.compile(r"[0-9a-f]{64}\..+")  # nothing else in the folder is touched
-
-_lock = threading.Lock()  # the library speaks one text at a time
 
 
 class NotSpoken(EngineError):
@@ -48,32 +42,56 @@ class Speech:
         self._folder = folder
         self._url = url
         self._kept_bytes = kept_bytes
-        self._rendering = threading.Lock()
+        self._lock = threading.Lock()
+        self._under_way: dict[str, Future[None]] = {}  # by the name of the file
+        self._long = ThreadPoolExecutor(1, thread_name_prefix="long-speech")
+        self._short = ThreadPoolExecutor(2, thread_name_prefix="speech")
 
     def media(self, text: str) -> str:
-        """Return what an engine plays to say `text`: `sound:` and an address of ours. Raises NotSpoken."""
-        digest = hashlib.sha256(f"{_VOICE}\n{text}".encode()).hexdigest()
+        """Return what an engine plays to say `text`: `sound:` and an address of ours.
+
+        A text that is kept is there at once; others wait for their turn and a process, three seconds at most.
+        Control characters are blanks. Raises NotSpoken.
+        """
+        text = _CONTROLS.sub(" ", text)
+        digest = hashlib.sha256(f"{_RENDERING}\n{text}".encode()).hexdigest()
         file = self._folder / f"{digest}.wav"
         try:
             if not _used(file):
-                with self._rendering:
-                    if not _used(file):
-                        self._keep(file, render(text))
-        except (ImportError, OSError, RuntimeError) as error:
-            logger.warning("a text of %d characters is not spoken: %s", len(text), error)
+                self._wait(file, text)
+        except (OSError, RuntimeError, CancelledError) as error:
+            logger.warning("a text of %d characters is not spoken: %r", len(text), error)
             raise NotSpoken("the text could not be spoken") from error
         return f"sound:{self._url}/{file.name}"
 
-    def _keep(self, file: Path, samples: "array[int]") -> None:
+    def _wait(self, file: Path, text: str) -> None:
+        """Have `file` made, once for all who want it at this moment. Beyond the budget one that is begun goes on."""
+        with self._lock:
+            making = self._under_way.get(file.name)
+            if making is None:
+                renderers = self._long if len(text) > _LONG else self._short
+                making = self._under_way[file.name] = renderers.submit(self._make, file, text)
+                making.add_done_callback(lambda _: self._under_way.pop(file.name, None))
+        try:
+            making.result(BUDGET_SECONDS)
+        except TimeoutError:
+            making.cancel()
+            raise
+
+    def _make(self, file: Path, text: str) -> None:
+        if not _used(file):  # else another had made it before this was asked for
+            self._keep(file, render(text))
+
+    def _keep(self, file: Path, samples: bytes) -> None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         half_written = file.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
         try:
             with half_written.open("wb") as target:
                 with wave.open(target, "wb") as sound:
                     sound.setnchannels(1)
-                    sound.setsampwidth(samples.itemsize)
-                    sound.setframerate(RATE)
-                    sound.writeframes(samples.tobytes())
+                    sound.setsampwidth(_SAMPLE_BYTES)
+                    sound.setframerate(_RATE)
+                    sound.writeframes(samples)
                 target.flush()
                 os.fsync(target.fileno())  # an empty file would be taken for the speech ever after
             half_written.replace(file)
@@ -94,31 +112,26 @@ class Speech:
                 path.unlink()
 
 
-def render(text: str) -> "array[int]":
-    """Return `text` spoken: samples of 16 bit, 8,000 a second. Raises RuntimeError when eSpeak NG cannot."""
-    spoken: array[int] = array("h")
-    rest: array[int] = array("h")
+def render(text: str) -> bytes:
+    """Return `text` spoken, by a process of its own: samples of 16 bit, 8,000 a second, at most 240 s.
 
-    def take(samples: "ctypes._Pointer[ctypes.c_short]", count: int, _events: object) -> int:
-        nonlocal rest
-        if samples and count > 0:
-            rest.frombytes(ctypes.string_at(samples, count * rest.itemsize))
-            whole = len(rest) - len(rest) % _BLOCK_IN
-            for start in range(0, whole, _BLOCK_IN):
-                spoken.extend(_slower(rest[start : start + _BLOCK_IN]))
-            rest = rest[whole:]
-        return 0
-
-    utf8 = text.encode()
-    callback = _CALLBACK(take)
-    with _lock:
-        library = _library()
-        library.espeak_SetSynthCallback(callback)
-        error = library.espeak_Synth(utf8, len(utf8) + 1, 0, 0, 0, _UTF8, None, None)
-    if error:
-        raise RuntimeError(f"eSpeak NG: error {error}")
-    spoken.extend(_slower(rest + array("h", bytes((_BLOCK_IN - len(rest)) * rest.itemsize))))
-    return spoken
+    Raises RuntimeError when eSpeak NG cannot, or not within three seconds, and OSError when no process starts.
+    """
+    try:
+        speaking = subprocess.run(
+            [sys.executable, "-P", str(_PROGRAM)],
+            input=text.encode(),
+            capture_output=True,
+            check=False,
+            timeout=BUDGET_SECONDS,
+            start_new_session=True,  # Ctrl-C is for the switchboard, which lets calls finish their words
+        )
+    except subprocess.TimeoutExpired as error:
+        raise RuntimeError(f"eSpeak NG took more than {BUDGET_SECONDS:g} s") from error
+    if speaking.returncode:
+        last_words = speaking.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        raise RuntimeError(f"eSpeak NG: status {speaking.returncode}: {last_words[:200]}")
+    return speaking.stdout
 
 
 def _used(file: Path) -> bool:
@@ -128,29 +141,3 @@ def _used(file: Path) -> bool:
     except FileNotFoundError:
         return False
     return True
-
-
-def _slower(block: "array[int]") -> "array[int]":
-    """Return a block at the lower rate: each sample is the mean of what it covers of the old ones."""
-    sums = list(accumulate(block, initial=0))
-    sums.append(sums[-1])
-    until = [sums[whole] + part * (sums[whole + 1] - sums[whole]) for whole, part in _BORDERS]
-    width = _BLOCK_IN / _BLOCK_OUT
-    return array("h", (int((end - start) / width) for start, end in pairwise(until)))
-
-
-_BORDERS = [
-    (border // _BLOCK_OUT, border % _BLOCK_OUT / _BLOCK_OUT)
-    for border in range(0, _BLOCK_IN * _BLOCK_OUT + 1, _BLOCK_IN)
-]
-
-
-@cache
-def _library() -> ctypes.CDLL:
-    espeakng_loader = importlib.import_module("espeakng_loader")  # a big library, and untyped
-    library = ctypes.CDLL(espeakng_loader.get_library_path())
-    data = os.fsencode(espeakng_loader.get_data_path())
-    rate = library.espeak_Initialize(_SYNCHRONOUS, 0, data, 0)
-    if rate != _ESPEAK_RATE or library.espeak_SetVoiceByName(_VOICE.encode()) != 0:
-        raise RuntimeError(f"eSpeak NG cannot speak: rate {rate}, voice {_VOICE}")
-    return library

@@ -74,7 +74,6 @@ class OneNumber(api.View):
     """`GET /v1/dids/:id`; `PATCH` routes it anew."""
 
     not_found = errors.DidNotFound
-    scopes = {"PATCH": ApiKey.Scope.MANAGE}
 
     @schema.operation("get_did", "Get a number", answers={200: numbers.NumberObject})
     def get(self, request: Request, did_id: str) -> Response:
@@ -87,7 +86,7 @@ class OneNumber(api.View):
         "an E.164 number or `sip:user@host` of one of your own trunks.",
         body=NumberForm,
         answers={200: numbers.NumberObject},
-        scope="manage",
+        scope=ApiKey.Scope.MANAGE,
     )
     def patch(self, request: Request, did_id: str) -> Response:
         number = _number(request, public_id=did_id)
@@ -108,8 +107,6 @@ class NumberByE164(api.View):
 class Trunks(api.View):
     """`POST /v1/trunks` makes one; `GET` lists the customer's."""
 
-    scopes = {"POST": ApiKey.Scope.MANAGE}
-
     @schema.operation(
         "create_trunk",
         "Add a trunk of your own",
@@ -117,7 +114,7 @@ class Trunks(api.View):
         body=TrunkForm,
         answers={201: trunks.TrunkObject},
         errors=[errors.GatewayNameExists, errors.InboundIpExists],
-        scope="manage",
+        scope=ApiKey.Scope.MANAGE,
     )
     def post(self, request: Request) -> Response:
         form = api.clean(TRUNK_FORM, request.data)
@@ -133,7 +130,6 @@ class OneTrunk(api.View):
     """`GET`, `PATCH` and `DELETE /v1/trunks/:id`."""
 
     not_found = errors.TrunkNotFound
-    scopes = {"PATCH": ApiKey.Scope.MANAGE, "DELETE": ApiKey.Scope.MANAGE}
 
     @schema.operation("get_trunk", "Get a trunk", answers={200: trunks.TrunkObject})
     def get(self, request: Request, trunk_id: str) -> Response:
@@ -146,7 +142,7 @@ class OneTrunk(api.View):
         body=TrunkForm,
         answers={200: trunks.TrunkObject},
         errors=[errors.GatewayNameExists, errors.InboundIpExists],
-        scope="manage",
+        scope=ApiKey.Scope.MANAGE,
     )
     def patch(self, request: Request, trunk_id: str) -> Response:
         trunk = _trunk(request, trunk_id)
@@ -158,7 +154,7 @@ class OneTrunk(api.View):
         "Take a trunk out of use",
         description="Calls that are up go on; no new one takes it.",
         answers={204: None},
-        scope="manage",
+        scope=ApiKey.Scope.MANAGE,
     )
     def delete(self, request: Request, trunk_id: str) -> Response:
         trunks.delete(trunk=_trunk(request, trunk_id), now=clock.now())

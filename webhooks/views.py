@@ -24,8 +24,6 @@ class TestEventObject(TypedDict):
 class TestEvent(api.View):
     """`POST /v1/applications/:id/test-event`: a sample event by the way all events go."""
 
-    scopes = {"POST": ApiKey.Scope.MANAGE}
-
     @schema.operation(
         "send_test_event",
         "Send a sample event",

@@ -18,7 +18,7 @@ class Migration(migrations.Migration):
             model_name="entry",
             index=models.Index(
                 condition=models.Q(("kind", "charge"), _negated=True),
-                fields=["customer", "-id"],
+                fields=["customer", "kind", "-id"],
                 name="entry_but_charges",
             ),
         ),

@@ -20,6 +20,10 @@ class Action(NamedTuple):
 class InvalidDocument(ValueError):
     """The document breaks a rule; the message names the JSON path and the rule."""
 
+    def __init__(self, path: str, rule: str) -> None:
+        super().__init__(f"{path}: {rule}")
+        self.path, self.rule = path, rule
+
 
 class Say(inputs.Form):
     text = inputs.Text(max_length=4000)
@@ -74,32 +78,37 @@ def parse(body: bytes) -> list[Action]:
     try:
         document = strictjson.parse(body)
     except strictjson.Invalid as error:
-        raise InvalidDocument(f"$: {error}") from error
+        raise InvalidDocument("$", str(error)) from error
+    return check(document)
+
+
+def check(document: Mapping[str, Any]) -> list[Action]:
+    """Return the actions of a document that was read already. Raises InvalidDocument."""
     if "actions" not in document or not isinstance(document["actions"], list):
-        raise InvalidDocument("$.actions: is required and must be an array")
+        raise InvalidDocument("$.actions", "is required and must be an array")
     actions = document["actions"]
     if len(actions) > MOST_ACTIONS:
-        raise InvalidDocument(f"$.actions: may have at most {MOST_ACTIONS} actions")
+        raise InvalidDocument("$.actions", f"may have at most {MOST_ACTIONS} actions")
     return [_action(item, f"$.actions[{index}]") for index, item in enumerate(actions)]
 
 
 def _action(item: Any, path: str) -> Action:
     """Read one action in either shape: `{"say": {...}}` or `{"type": "say", ...}`."""
     if not isinstance(item, dict) or not item:
-        raise InvalidDocument(f"{path}: must be an object")
+        raise InvalidDocument(path, "must be an object")
     if "type" in item:
         name, params = item["type"], {key: value for key, value in item.items() if key != "type"}
     elif len(item) == 1:
         name, params = next(iter(item.items()))
         path = f"{path}.{name}"
     else:
-        raise InvalidDocument(f"{path}: must have one key that names the action, or a type")
+        raise InvalidDocument(path, "must have one key that names the action, or a type")
     if not isinstance(name, str) or name not in ACTIONS:
-        raise InvalidDocument(f"{path}: unknown action {name!r}")
+        raise InvalidDocument(path, f"unknown action {name!r}")
     if not isinstance(params, dict):
-        raise InvalidDocument(f"{path}: the parameters must be an object")
+        raise InvalidDocument(path, "the parameters must be an object")
     try:
         return Action(name, dict(ACTIONS[name].run_validation(params)))
     except serializers.ValidationError as error:
         field, message = inputs.first(error)
-        raise InvalidDocument(f"{path}.{field}: {message}") from error
+        raise InvalidDocument(f"{path}.{field}", f"{message}") from error

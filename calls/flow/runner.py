@@ -16,7 +16,7 @@ from calls.flow.document import Action
 from calls.flow.fetching import Fetched, Request
 from calls.models import Flow, Party, Reason
 from minivoice.crash import crashpoint
-from telephony.engines.facts import EngineError
+from telephony.engines.facts import EngineError, EngineUnreachable
 
 _tokens = count(1)  # no wait and no request of an earlier runner is taken for one of a later
 
@@ -68,6 +68,12 @@ class Runner:
         else:
             store.note(self._flow.call, "no_answer_url", now=now)
             self._hang_up(Reason.HANGUP)
+
+    def abandon(self) -> None:
+        """Stop what is being said: other instructions take this runner's place."""
+        if self._running is not None and self._running.playback_id:
+            self._line.stop(self._running.playback_id)
+        self._running = None
 
     def fetched(self, token: int, result: Fetched, *, now: datetime) -> None:
         """Take the document, or end a call that nobody instructs; not one that was asked for before a restart."""
@@ -188,10 +194,15 @@ class Runner:
         self._run(self._flow.position, now)
 
     def _speak(self, text: str, now: datetime) -> bool:
-        """Speak `text` in the running action; return False, noted, when the engine will not."""
+        """Speak `text` in the running action; return False, noted, when the engine will not.
+
+        Raises EngineUnreachable when nobody can know: the action runs again when the engine is heard.
+        """
         running = self._running
         try:
             playback_id = self._line.say(text)
+        except EngineUnreachable:
+            raise
         except EngineError as error:
             store.note(self._flow.call, "action_failed", now=now, action="say", why=str(error))
             return False

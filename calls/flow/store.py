@@ -11,10 +11,11 @@ from applications.models import Application
 from calls import lifecycle, timeline
 from calls.flow.document import Action
 from calls.models import Call, Flow
+from minivoice import errors
 
 
 class FlowEnded(Exception):
-    """The call has ended, and its flow with it."""
+    """The call has ended, and its flow with it, or other instructions have taken its place."""
 
 
 def load(call_id: int) -> Flow | None:
@@ -26,6 +27,33 @@ def load(call_id: int) -> Flow | None:
 def application_of(call: Call) -> Application:
     """Return the call's application as it is now: its secret may have been replaced since the call began."""
     return Application.objects.get(pk=call.application_id)
+
+
+def replace(*, call_id: int, actions: Sequence[Action] | None, url: str, method: str, now: datetime) -> None:
+    """Put other instructions in the place of a live call's: `actions`, or what `url` is to answer.
+
+    The switchboard begins them within a second; a call that is not answered yet begins with them. Raises
+    CallAlreadyEnded.
+    """
+    with transaction.atomic():
+        call = Call.objects.select_for_update(no_key=True).get(pk=call_id)
+        if call.is_final:
+            raise errors.CallAlreadyEnded
+        flow, _ = Flow.objects.select_for_update().get_or_create(call=call)
+        flow.url, flow.method, flow.reason = url, method, "redirect"
+        flow.actions = None if actions is None else [[action.name, action.params] for action in actions]
+        flow.position, flow.generation = 0, flow.generation + 1
+        flow.save()
+        timeline.add(
+            call, "instructions_replaced", at=now, **({"url": url} if url else {"actions": len(actions or [])})
+        )
+
+
+def begun(flow: Flow) -> bool:
+    """Note that this generation of a call's instructions runs; False when there is a newer one already."""
+    if flow.running == flow.generation:
+        return True
+    return bool(Flow.objects.filter(pk=flow.pk, generation=flow.generation).update(running=flow.generation))
 
 
 def asked(flow: Flow, *, url: str, method: str, reason: str, redirects: int) -> None:
@@ -45,7 +73,7 @@ def stepped(flow: Flow, position: int, *, now: datetime, action: str) -> None:
     flow.position = position
     line = json.dumps({"action": action, "position": position})
     with connection.cursor() as cursor:
-        cursor.execute(_STEP, [position, flow.call_id, flow.call_id, now, "action_started", line])
+        cursor.execute(_STEP, [position, flow.call_id, flow.generation, flow.call_id, now, "action_started", line])
         if not cursor.rowcount:
             raise FlowEnded
 
@@ -68,14 +96,17 @@ def note(call: Call, kind: str, *, now: datetime, **data: Any) -> None:
 
 
 def _write(flow: Flow, **values: Any) -> None:
-    """Set columns of the row and of `flow`. Raises FlowEnded when the row is gone: so is the call."""
-    if not Flow.objects.filter(pk=flow.pk).update(**values):
+    """Set columns of the row and of `flow`. Raises FlowEnded when the row is gone, and the call with it, or another's.
+
+    What the API has replaced must not be written over: a newer generation is begun by the next tick.
+    """
+    if not Flow.objects.filter(pk=flow.pk, generation=flow.generation).update(**values):
         raise FlowEnded
     for name, value in values.items():
         setattr(flow, name, value)
 
 
 _STEP = """
-WITH step AS (UPDATE calls_flow SET position = %s WHERE call_id = %s RETURNING 1)
+WITH step AS (UPDATE calls_flow SET position = %s WHERE call_id = %s AND generation = %s RETURNING 1)
 INSERT INTO calls_callevent (call_id, at, kind, data) SELECT %s, %s, %s, %s::jsonb FROM step
 """

@@ -156,6 +156,11 @@ def _day_or_moment(of: inputs.DayOrMoment) -> Json:
 
 
 @field.register
+def _items(of: inputs.Items) -> Json:
+    return {"type": "array", "items": {"type": "object"}, "maxItems": 200}
+
+
+@field.register
 def _metadata(of: inputs.Metadata) -> Json:
     return {
         "type": "object",

@@ -21,7 +21,7 @@ from urllib3.exceptions import NewConnectionError
 from websockets.asyncio.client import ClientConnection
 
 from telephony.engines.ari_events import Event
-from telephony.engines.facts import EngineGone, EngineUnreachable
+from telephony.engines.facts import CommandRefused, EngineGone, EngineUnreachable
 
 TIMEOUT_SECONDS = 3.0
 
@@ -44,10 +44,11 @@ class Request:
 
     @classmethod
     def of(cls, method: str, path: str, params: Mapping[str, str] | None, body: Mapping[str, Any] | None) -> Self:
-        """Return the command with `body` as JSON. Raises ValueError when that is more than the engine reads."""
-        text = "" if body is None else json.dumps(body)
-        if len(text) > _LONGEST_BODY_BYTES:
-            raise ValueError(f"too long for the engine: {len(text)} bytes")
+        """Return the command with `body` as JSON. Raises CommandRefused when that is more than the engine reads."""
+        text = "" if body is None else json.dumps(body, ensure_ascii=False)
+        length_bytes = len(text.encode())
+        if length_bytes > _LONGEST_BODY_BYTES:
+            raise CommandRefused(f"too long for the engine: {length_bytes} bytes")
         return cls(method, path, params or {}, text)
 
 
@@ -91,7 +92,7 @@ class Http:
                 request.method,
                 self._url + request.path,
                 params=request.params,
-                data=request.body,
+                data=request.body.encode(),
                 headers=_JSON if request.body else {},
                 timeout=TIMEOUT_SECONDS,
                 allow_redirects=False,

@@ -15,11 +15,14 @@ from django.test import Client
 from jsonschema import ValidationError
 from openapi_spec_validator import validate
 
+from applications.models import ApiKey
 from calls.models import Status
 from minivoice import errors
 from minivoice.openapi.document import document, operations, routes
+from tests import factories
+from tests.api import doors
 from tests.api.contract import check_body, described, find
-from tests.conftest import refusal
+from tests.conftest import Actor, refusal
 
 METHODS = ("get", "post", "put", "patch", "delete")
 
@@ -43,9 +46,25 @@ def test_operation_ids_are_unique_words() -> None:
     assert [name for name in names if not re.fullmatch(r"[a-z]+(_[a-z]+)+", name)] == []
 
 
-def test_the_scope_that_is_told_is_the_scope_that_is_asked_for() -> None:
-    for path, view, method, operation in operations():
-        assert getattr(view, "scopes", {}).get(method.upper()) == operation.scope, f"{method} {path}"
+@pytest.mark.django_db
+@pytest.mark.usefixtures("nobody_dials", "names")
+@pytest.mark.parametrize("door", doors.every(), ids=str)
+def test_the_scope_that_is_told_is_the_scope_that_is_asked_for(acme: Actor, door: doors.Door) -> None:
+    others = set(ApiKey.Scope.values) - {door.operation.scope}
+    weak = Actor(acme.customer, acme.application, factories.issue_key(acme.application, *others))
+
+    answer = door.knock(weak, doors.own(acme))
+
+    if door.operation.scope:
+        assert refusal(answer) == (403, "scope_required")
+    else:
+        assert 200 <= answer.status_code < 300
+
+
+def test_every_change_needs_a_scope() -> None:
+    free = {operation.name for _, _, method, operation in operations() if method != "get" and not operation.scope}
+
+    assert free == {"explain_call"}
 
 
 def test_every_code_of_the_catalogue_is_told_somewhere() -> None:

@@ -14,7 +14,7 @@ from minivoice import clock
 from telephony import link
 from tests import factories
 from tests.calls.steps import FakeEngine, answer, dial, end
-from tests.conftest import Actor, refusal
+from tests.conftest import Actor, actor, refusal
 
 pytestmark = pytest.mark.django_db
 
@@ -72,7 +72,8 @@ def test_a_charge_names_its_call(acme: Actor, monkeypatch: pytest.MonkeyPatch) -
     assert [(row["call_id"], row["amount"]) for row in charge] == [(call.public_id, "-0.60")]
 
 
-def test_narrows_down_by_kind_and_time(acme: Actor) -> None:
+def test_narrows_down_by_kind_and_time(world: None) -> None:
+    acme = actor("acme", funds="0")
     early, later, latest = (
         post(acme, kind, "1", DAY + timedelta(hours=hour))
         for hour, kind in enumerate([Entry.Kind.REFUND, Entry.Kind.TOP_UP, Entry.Kind.REFUND])

@@ -235,7 +235,7 @@ def test_channels_that_outlived_their_call_are_hung_up_and_strangers_left(acme: 
         reconcile(now=clock.now() + timedelta(seconds=seconds))
     engine.up = [left, strange_channel()]
 
-    reconcile(now=clock.now())
+    reconcile(now=clock.now() + timedelta(seconds=22))
 
     assert engine.hung_up == [left.id]
 

@@ -1,12 +1,14 @@
 """One switchboard leads, whatever becomes of it: two real processes, on the test run's database."""
 
+import asyncio
+import math
 import os
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from time import monotonic
@@ -15,16 +17,19 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
-from django.db import connection
+from django.db import connection, transaction
 
+from calls import leadership
 from minivoice import lease
 from telephony.models import Engine
 from tests import factories
+from tests.calls.wire import Wire
 from tests.journeys.stage import until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-LEASE_SECONDS = 4
+LEASE_SECONDS = 5
 LEADS, WAITS, ENDS = "this switchboard leads", "this switchboard is the standby", "this process leads no longer"
+ASKS_AGAIN, LEADS_AGAIN = "this switchboard asks for the lock again", "this switchboard leads again"
 START_SECONDS = 40.0  # a process of Python and Django, beside others on a busy machine
 
 
@@ -61,9 +66,9 @@ class _Handler(BaseHTTPRequestHandler):
 class Process:
     """A switchboard of its own."""
 
-    def __init__(self, log: Path) -> None:
+    def __init__(self, log: Path, *, database: str = "") -> None:
         self.log = log
-        database = urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{connection.settings_dict['NAME']}").geturl()
+        database = database or database_url()
         own = {"DATABASE_URL": database, "SWITCHBOARD_LEASE_SECONDS": str(LEASE_SECONDS), "LOG_LEVEL": "INFO"}
         with log.open("wb") as output:
             self.popen = subprocess.Popen(
@@ -87,6 +92,11 @@ class Process:
         self.popen.send_signal(number)
 
 
+def database_url() -> str:
+    """Return where the test's own database is."""
+    return urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{connection.settings_dict['NAME']}").geturl()
+
+
 @pytest.fixture
 def engine(transactional_db: None) -> Iterator[RecordingEngine]:
     engine = RecordingEngine()
@@ -97,17 +107,41 @@ def engine(transactional_db: None) -> Iterator[RecordingEngine]:
 
 
 @pytest.fixture
+def wire() -> Iterator[Wire]:
+    """A wire to the database that can break."""
+    wire = Wire(database_url())
+    yield wire
+    wire.close()
+
+
+@pytest.fixture
+def wired(engine: RecordingEngine, wire: Wire, tmp_path: Path) -> Iterator[Process]:
+    """A leader that commands the engine, and reaches its database by the wire."""
+    leader = Process(tmp_path / "wired.log", database=wire.url)
+    with ending([leader]):
+        leader.says(LEADS)
+        engine.is_asked_more()
+        yield leader
+
+
+@pytest.fixture
 def pair(engine: RecordingEngine, tmp_path: Path) -> Iterator[tuple[Process, Process]]:
     """A leader that commands the engine, and its standby."""
     leader = Process(tmp_path / "leader.log")
-    processes = [leader]
-    try:
+    with ending([leader]) as processes:
         leader.says(LEADS)
         engine.is_asked_more()
         standby = Process(tmp_path / "standby.log")
         processes.append(standby)
         standby.says(WAITS)
         yield leader, standby
+
+
+@contextmanager
+def ending(processes: list[Process]) -> Iterator[list[Process]]:
+    """No process is left behind."""
+    try:
+        yield processes
     finally:
         for process in processes:
             with suppress(ProcessLookupError):
@@ -165,14 +199,158 @@ def test_a_killed_leader_is_replaced_at_once(pair: tuple[Process, Process], engi
     engine.is_asked_more()
 
 
-def test_a_leader_whose_connection_is_ended_ends_at_once(pair: tuple[Process, Process]) -> None:
+def test_a_leader_goes_on_when_its_database_is_back_within_the_lease(
+    wired: Process, wire: Wire, engine: RecordingEngine
+) -> None:
+    wire.cut()
+    wired.says(ASKS_AGAIN, seconds=2)
+    _settle(engine)
+    asked = len(engine.asked)
+    until(lambda: wire.refused > 20, seconds=5, what="it asks for its lock")
+    assert len(engine.asked) == asked
+
+    wire.mend()
+
+    wired.says(LEADS_AGAIN, seconds=3)
+    engine.is_asked_more()
+    assert wired.popen.poll() is None
+
+
+def test_a_leader_ends_when_another_took_the_lock_while_its_database_was_away(
+    wired: Process, wire: Wire, engine: RecordingEngine, tmp_path: Path
+) -> None:
+    standby = Process(tmp_path / "standby.log")
+    with ending([standby]):
+        standby.says(WAITS)
+
+        wire.cut()
+        standby.says(LEADS, seconds=2)
+        wire.mend()
+
+        assert wired.popen.wait(3) == 1
+        assert "another switchboard has taken the lock" in wired.log.read_text()
+        engine.is_asked_more()
+
+
+def test_a_leader_whose_database_stays_away_ends_with_its_lease(wired: Process, wire: Wire) -> None:
+    wire.cut()
+
+    assert wired.popen.wait(LEASE_SECONDS + 2) == 1
+    assert "its lease is over" in wired.log.read_text()
+
+
+def test_a_stopped_leader_that_hangs_ends_in_time_and_in_good_order(pair: tuple[Process, Process]) -> None:
     leader, standby = pair
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("LOCK TABLE telephony_engine IN ACCESS EXCLUSIVE MODE")
+        until(_hangs, seconds=5, what="the tick hangs")
 
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted")
+        leader.signal(signal.SIGTERM)
 
-    assert leader.popen.wait(2) == 1
-    standby.says(LEADS, seconds=2)
+        assert leader.popen.wait(10) == 0
+        assert "not all that was queued was done in time" in leader.log.read_text()
+        assert ENDS not in leader.log.read_text()
+        standby.says(LEADS, seconds=2)
+
+
+def test_a_stopped_standby_ends_though_its_database_hangs(
+    pair: tuple[Process, Process], wire: Wire, tmp_path: Path
+) -> None:
+    third = Process(tmp_path / "third.log", database=wire.url)
+    with ending([third]):
+        third.says(WAITS)
+        wire.freeze()
+        until(lambda: wire.held > 0, seconds=5, what="it waits for an answer")
+
+        third.signal(signal.SIGTERM)
+
+        assert third.popen.wait(3) == 0
+
+
+@pytest.fixture
+def a_lease(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A lease that is put back after the test; what would end this process is remembered."""
+    ends: list[str] = []
+    monkeypatch.setattr(lease, "_ends_at_seconds", math.inf)
+    monkeypatch.setattr(lease, "_given_up", threading.Event())
+    monkeypatch.setattr(lease, "_runs", threading.Event())
+    lease.renew(since_seconds=0, lease_seconds=math.inf)
+    monkeypatch.setattr(lease, "lose", ends.append)
+    return ends
+
+
+def test_a_lease_that_was_given_up_is_not_renewed_by_a_beat_under_way(a_lease: list[str]) -> None:
+    lease.give_up()
+    lease.renew(since_seconds=lease.clock_seconds(), lease_seconds=60)
+
+    lease.check()
+
+    assert len(a_lease) == 1
+
+
+def test_a_process_that_gave_its_lease_up_ends_with_status_0() -> None:
+    code = "from minivoice import lease; lease.give_up(); lease.check()"
+
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=20, check=False).returncode == 0
+
+
+def test_a_check_waits_while_the_lease_is_paused(a_lease: list[str]) -> None:
+    lease.pause()
+    passed = threading.Event()
+
+    def work() -> None:
+        lease.check()
+        passed.set()
+
+    threading.Thread(target=work).start()
+    assert not passed.wait(0.3)
+
+    lease.renew(since_seconds=lease.clock_seconds(), lease_seconds=60)
+
+    assert passed.wait(5)
+    assert a_lease == []
+
+
+def test_letting_go_ends_the_process_when_the_database_hangs(
+    a_lease: list[str], monkeypatch: pytest.MonkeyPatch, transactional_db: None
+) -> None:
+    hangs, left = threading.Event(), threading.Event()
+    ask = leadership._ask
+
+    def hang(question: str, values: Any) -> bool:
+        if question != leadership._TAKE:
+            hangs.set()
+            assert left.wait(20)
+        return ask(question, values)
+
+    monkeypatch.setattr(leadership, "_ask", hang)
+    monkeypatch.setattr(lease, "leave", left.set)
+
+    async def lead() -> None:
+        turn = leadership.Turn()
+        assert await turn.take(asyncio.Event())
+        assert await asyncio.to_thread(hangs.wait, 5)
+        await turn.let_go()
+        await turn._beating
+
+    asyncio.run(lead())
+
+    assert left.is_set()
+
+
+def test_a_lease_too_short_for_the_beats_refuses_to_start() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", "from minivoice import settings"],
+        env={**os.environ, "SWITCHBOARD_LEASE_SECONDS": "4.9"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+
+    assert ended.returncode == 1
+    assert "SWITCHBOARD_LEASE_SECONDS is 5 or more" in ended.stderr
 
 
 def test_a_stopped_standby_ends_and_the_leader_stays(pair: tuple[Process, Process], engine: RecordingEngine) -> None:
@@ -201,6 +379,13 @@ def test_a_lease_runs_from_the_start_of_its_last_beat(monkeypatch: pytest.Monkey
     lease.renew(since_seconds=lease.clock_seconds() - 5, lease_seconds=5)
     lease.check()
     assert len(lost) == 1
+
+
+def _hangs() -> bool:
+    """Whether the leader's tick waits for the locked table, and what reads the engine's socket."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE relation = 'telephony_engine'::regclass AND NOT granted")
+        return bool(cursor.fetchone()[0] >= 2)
 
 
 def _settle(engine: RecordingEngine) -> None:

@@ -56,9 +56,11 @@ class Speaker(FakeEngine):
     def __init__(self) -> None:
         super().__init__()
         self.played: list[str] = []
-        self.stops = True
+        self.stops, self.is_silent = True, False
 
     def play(self, channel_id: str, *, playback_id: str, media: list[str]) -> None:
+        if self.is_silent:
+            raise EngineUnreachable("frozen")
         self.played.append(playback_id)
 
     def stop_playback(self, playback_id: str) -> bool:
@@ -169,6 +171,39 @@ def test_a_flow_that_failed_to_start_starts_at_the_next_listing(stage: Stage) ->
     stage.listing()
 
     assert len(stage.board.fetches) == 1
+
+
+def test_an_engine_that_is_silent_for_a_while_costs_no_action_and_no_call(stage: Stage) -> None:
+    """Once each thing to say was noted as failed, and the call hung up at the end of its document."""
+    stage.engine.is_silent = True
+    stage.instruct(SAY, SAY)
+    assert stage.engine.played == []
+    stage.engine.is_silent = False
+
+    stage.listing()
+
+    assert len(stage.engine.played) == 1
+    assert Flow.objects.get().position == 0
+    assert Call.objects.get().intent == ""
+
+
+def test_a_channel_that_is_ending_is_not_asked_for_instructions_again(stage: Stage) -> None:
+    """Once a listing between the hang-up and the end of a channel began its flow anew."""
+    stage.instruct(SAY)
+
+    stage.hear(Kind.HANGUP_REQUESTED)
+    stage.listing()
+
+    assert (len(stage.board.fetches), len(stage.engine.played)) == (1, 1)
+
+
+def test_a_call_that_is_to_end_is_not_asked_for_instructions(stage: Stage) -> None:
+    stage.hear(Kind.ANSWERED)
+    Call.objects.update(intent="hangup", intent_by="api")
+
+    stage.hear(Kind.ENTERED)
+
+    assert stage.board.fetches == []
 
 
 def test_a_callee_that_hangs_up_during_the_last_prompt_hung_up(stage: Stage) -> None:

@@ -34,7 +34,7 @@ class ScriptedApi:
 
     def __call__(self, request: Received, connection: socket) -> None:
         status = 200
-        answer: dict[str, Any] = {"data": self.timeline}
+        answer: dict[str, Any] = {"data": self.timeline, "count": len(self.timeline), "next_cursor": None}
         if request.path == "/v1/calls":
             assert json.loads(request.body) == {"from": "+15551230001", "to": "+15551230742"}
             status, answer = 201, self.call
@@ -125,5 +125,5 @@ def _is_ready(state: Path, base_url: str, playground_url: str) -> None:
 def _call(state: Path) -> subprocess.CompletedProcess[str]:
     """Run what `make call TO=+15551230742` runs."""
     argv = [sys.executable, "examples/call.py", "+15551230742"]
-    environment = {**os.environ, "MINIVOICE_STATE": str(state)}
+    environment = {**os.environ, "MINIVOICE_STATE": str(state), "PYTHONPATH": "clients/python"}
     return subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=20, check=False)

@@ -8,7 +8,7 @@ import requests
 from calls.models import Attempt, Call
 from minivoice.local.network import SILENT_TRUNK
 from minivoice.local.stack import Platform
-from tests import factories
+from telephony.models import Trunk
 from tests.journeys import records
 from tests.journeys.receiver import Receiver
 from tests.journeys.stage import Integrator
@@ -19,19 +19,22 @@ UNKNOWN_TRUNK = "nowhere"  # to the engine: it refuses at once, other than one w
 
 @pytest.fixture
 def acme(hire: Callable[..., Integrator], receiver: Receiver, platform: Platform) -> Iterator[Integrator]:
-    """A customer of two trunks: over the first nobody can be reached."""
+    """A customer of a platform with a further trunk, over which nobody can be reached."""
     simulator = platform.facts.get("simulator_url")
     if simulator:
         requests.post(f"{simulator}/simulator/trunks", json={"refused": [UNKNOWN_TRUNK]}, timeout=5).raise_for_status()
     receiver.answers["/wait"] = {"actions": [{"pause": {"seconds": 60}}]}
     yield hire(answer="/wait")
+    platforms = Trunk.objects.filter(customer=None)
+    platforms.exclude(gateway_name=GOOD_TRUNK).update(is_active=False)
+    platforms.filter(gateway_name=GOOD_TRUNK).update(priority=10)
     if simulator:
         requests.post(f"{simulator}/simulator/trunks", json={"refused": []}, timeout=5).raise_for_status()
 
 
 @pytest.mark.parametrize(("first", "sip_code"), [(UNKNOWN_TRUNK, None), (SILENT_TRUNK, 408)])
 def test_the_next_trunk_takes_the_call(acme: Integrator, platform: Platform, first: str, sip_code: int | None) -> None:
-    give_trunks(acme, first, GOOD_TRUNK)
+    use_trunks(first, GOOD_TRUNK)
 
     call_id = acme.create("+15551230901").json()["id"]
 
@@ -50,7 +53,7 @@ def test_the_next_trunk_takes_the_call(acme: Integrator, platform: Platform, fir
 
 
 def test_the_last_trunks_refusal_is_the_calls(acme: Integrator) -> None:
-    give_trunks(acme, UNKNOWN_TRUNK, GOOD_TRUNK)
+    use_trunks(UNKNOWN_TRUNK, GOOD_TRUNK)
 
     call_id = acme.create("+15551230503").json()["id"]
 
@@ -61,7 +64,7 @@ def test_the_last_trunks_refusal_is_the_calls(acme: Integrator) -> None:
 
 
 def test_a_busy_callee_is_not_tried_over_another_trunk(acme: Integrator) -> None:
-    give_trunks(acme, GOOD_TRUNK, UNKNOWN_TRUNK)
+    use_trunks(GOOD_TRUNK, UNKNOWN_TRUNK)
 
     call_id = acme.create("+15551230486").json()["id"]
 
@@ -69,10 +72,14 @@ def test_a_busy_callee_is_not_tried_over_another_trunk(acme: Integrator) -> None
     assert len(attempts(Call.objects.get(public_id=call_id))) == 1
 
 
-def give_trunks(customer: Integrator, *names: str) -> None:
-    """Trunks of the customer's own, tried in this order."""
+def use_trunks(*names: str) -> None:
+    """Trunks of the platform, tried in this order."""
     for priority, name in enumerate(names):
-        factories.TrunkFactory(customer=customer.customer, gateway_name=name, priority=priority)
+        Trunk.objects.update_or_create(
+            customer=None,
+            gateway_name=name,
+            defaults={"priority": priority, "is_active": True, "name": name, "proxy": "carrier.invalid"},
+        )
 
 
 def attempts(call: Call) -> list[Attempt]:

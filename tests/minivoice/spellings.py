@@ -1,4 +1,3 @@
-# ruff: noqa: RUF001  ambiguous letters are the point
 """The inside, spelled in every way somebody has got past a check with."""
 
 INSIDE_URLS = [

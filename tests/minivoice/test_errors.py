@@ -127,6 +127,12 @@ def concurrent_call_limit_reached(acme: Actor, patch: pytest.MonkeyPatch) -> Any
     return call(acme)
 
 
+def call_already_ended(acme: Actor, patch: pytest.MonkeyPatch) -> Any:
+    path = f"/v1/calls/{call(acme).json()['id']}"
+    assert acme.client().post(f"{path}/hangup").status_code == 200
+    return acme.client().post(f"{path}/actions", {"actions": []}, format="json")
+
+
 def keyed(acme: Actor, **changes: Any) -> Any:
     return acme.client().post("/v1/calls", {**CALL, **changes}, format="json", headers={"Idempotency-Key": "order-1"})
 
@@ -182,6 +188,7 @@ SITUATIONS: dict[str, Situation] = {
     "method_not_allowed": lambda acme, patch: acme.client().delete("/v1/balance"),
     "gateway_name_exists": lambda acme, patch: trunk_exists(acme, gateway_name="main"),
     "inbound_ip_exists": lambda acme, patch: trunk_exists(acme, inbound_ip="8.8.8.8"),
+    "call_already_ended": call_already_ended,
     "idempotency_in_progress": idempotency_in_progress,
     "idempotency_key_reused": idempotency_key_reused,
     "payload_too_large": lambda acme, patch: raw(acme, b" " * (64 * 1024 + 1)),

@@ -1,7 +1,5 @@
 """Fields of request bodies: what is taken, and the sentence about what is not."""
 
-# ruff: noqa: RUF001  digits of other scripts are the point
-
 from datetime import datetime
 from typing import Any
 

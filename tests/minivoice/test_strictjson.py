@@ -1,7 +1,5 @@
 """The one JSON parser: what is poison elsewhere is refused here."""
 
-# ruff: noqa: RUF001  digits of other scripts are the point
-
 import pytest
 
 from minivoice import strictjson

@@ -11,6 +11,10 @@ class AccountSuspended(ApiError):
     code = "account_suspended"
 
 
+class CallAlreadyEnded(ApiError):
+    code = "call_already_ended"
+
+
 class CallNotFound(ApiError):
     code = "call_not_found"
 
@@ -292,18 +296,18 @@ class Number(TypedDict):
 
 
 class RateLookup(TypedDict):
-    to: str
     prefix: str
     description: str
-    version_id: int
-    effective_from: str
-    currency: str
     price_per_minute: str
     connection_fee: str
     minimum_charge: str
     initial_increment: int
     subsequent_increment: int
     blocked: bool
+    to: str
+    version_id: int
+    effective_from: str
+    currency: str
     hold: str
     funded_seconds: int
 
@@ -648,6 +652,28 @@ class Client(Transport):
     def get_call(self, call_id: str) -> Call:
         """Get a call."""
         return cast("Call", self._send("GET", path("/v1/calls/{}", call_id)))
+
+    def replace_call_actions(
+        self,
+        call_id: str,
+        *,
+        actions: list[dict[str, Any]] | None = NOT_GIVEN,
+        url: str | None = NOT_GIVEN,
+        method: Literal["GET", "POST"] | None = NOT_GIVEN,
+    ) -> Call:
+        """Have a live call follow other instructions.
+
+        Give `actions`, or the `url` to ask for them. What the call does at the moment is stopped within a
+        second; a call that is not answered yet begins with them instead of its answer URL's.
+
+        Needs a key with the scope `calls`.
+        """
+        return cast(
+            "Call",
+            self._send(
+                "POST", path("/v1/calls/{}/actions", call_id), body={"actions": actions, "url": url, "method": method}
+            ),
+        )
 
     def hang_up_call(self, call_id: str) -> Call:
         """Hang up a call, or cancel one not yet answered.

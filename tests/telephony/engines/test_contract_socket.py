@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pytest
 
 from telephony.engines.ari import Ari
-from telephony.engines.facts import Answer, ChannelGone, EngineUnreachable, Kind
+from telephony.engines.facts import Answer, ChannelGone, CommandRefused, EngineUnreachable, Kind
 from tests.telephony.engines.cable import Cable
 from tests.telephony.engines.listening import NO_TRUNK, Ears, SimulatedEngine, dial, order, until
 from tests.telephony.engines.real import RealEngine
@@ -86,8 +86,17 @@ def test_either_way_a_body_as_long_as_the_engine_reads_is_taken_and_a_longer_one
     channel_id, beep = answered(way), "sound:beep"
     fits = (40_960 - len('{"media": []}')) // len('"sound:beep", ')
     way.ari.play(channel_id, playback_id=str(uuid.uuid4()), media=[beep] * fits)
-    with pytest.raises(ValueError, match="too long"):
+    with pytest.raises(CommandRefused, match="too long"):
         way.ari.play(channel_id, playback_id=str(uuid.uuid4()), media=[beep] * (fits + 2))
+    assert way.ari.hang_up(channel_id)
+
+
+def test_either_way_a_text_of_any_script_counts_by_its_bytes(way: Way) -> None:
+    channel_id = answered(way)
+    four_bytes_each = "say:" + "😀" * 8000
+    way.ari.play(channel_id, playback_id=str(uuid.uuid4()), media=[four_bytes_each])
+    with pytest.raises(CommandRefused, match="too long"):
+        way.ari.play(channel_id, playback_id=str(uuid.uuid4()), media=[four_bytes_each] * 2)
     assert way.ari.hang_up(channel_id)
 
 

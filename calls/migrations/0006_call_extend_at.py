@@ -14,7 +14,7 @@ def see_to_live_calls(apps, schema_editor):
 class Migration(migrations.Migration):
     atomic = False
 
-    dependencies = [("calls", "0003_call_filters_and_settled_at")]
+    dependencies = [("calls", "0005_list_of_inbound_calls")]
 
     operations = [
         migrations.AddField(

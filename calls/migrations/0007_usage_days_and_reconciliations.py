@@ -24,9 +24,9 @@ def count(apps, schema_editor):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("applications", "0002_key_ids_fallback_and_secret_rotation"),
+        ("applications", "0003_spend_controls"),
         ("telephony", "0002_customers_trunks_and_number_routes"),
-        ("calls", "0004_call_extend_at"),
+        ("calls", "0006_call_extend_at"),
     ]
 
     operations = [

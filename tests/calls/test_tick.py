@@ -1,0 +1,199 @@
+"""The switchboard's tick: what fails in one part of it, or for one call, stops nothing else."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from calls import dialing, sweeps
+from calls.models import Call
+from calls.switchboard import Switchboard
+from minivoice import clock
+from telephony import link
+from telephony.engines.facts import Channel, CommandRefused, EngineError, EngineUnreachable
+from tests import factories
+from tests.calls.steps import FakeEngine, answer, channel, dial, end, place
+from tests.conftest import Actor
+
+pytestmark = pytest.mark.django_db
+
+
+class AilingEngine(FakeEngine):
+    """Is there, and fails at what it is told to fail at."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.listing_error: Exception | None = None
+        self.hang_up_errors: dict[str, Exception] = {}
+
+    def ping(self) -> None:
+        """It is always there."""
+
+    def channels(self) -> list[Channel]:
+        if self.listing_error:
+            raise self.listing_error
+        return super().channels()
+
+    def hang_up(self, channel_id: str) -> bool:
+        if error := self.hang_up_errors.get(channel_id):
+            raise error
+        return super().hang_up(channel_id)
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> AilingEngine:
+    ailing = AilingEngine()
+    monkeypatch.setattr(link, "adapter", lambda: ailing)
+    return ailing
+
+
+@pytest.fixture
+def board(audited: None, settings: Any) -> Iterator[Switchboard]:
+    """A switchboard that is linked to the engine; its event loop does not run."""
+    settings.SWITCHBOARD_THREADS = 1
+    board = Switchboard()
+    board._connected = True
+    yield board
+    board._stop_lanes()
+
+
+def fall_due(call: Call, *, seconds: float) -> None:
+    """The call has been overdue for some seconds."""
+    Call.objects.filter(pk=call.pk).update(deadline_at=clock.now() - timedelta(seconds=seconds))
+
+
+@pytest.mark.parametrize("error", [EngineUnreachable("no list"), CommandRefused("no"), KeyError("id")], ids=repr)
+def test_goes_on_without_a_list_of_channels(
+    acme: Actor, engine: AilingEngine, board: Switchboard, error: Exception
+) -> None:
+    late = place(acme)
+    fall_due(late, seconds=1)
+    due = place(acme)
+    due.attempts.update(due_at=clock.now() - timedelta(seconds=10))
+    engine.listing_error = error
+
+    board._tick()
+
+    late.refresh_from_db()
+    assert late.end_reason == "expired"
+    assert len(engine.originated) == 1
+
+
+def test_declares_the_engine_up_only_after_a_recent_list(
+    engine: AilingEngine, board: Switchboard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    factories.EngineFactory(seen_at=None)
+    later = clock.now() + timedelta(minutes=1)
+
+    engine.listing_error = EngineUnreachable("no list")
+    board._tick()
+    assert not link.is_up(now=clock.now())
+
+    engine.listing_error = None
+    board._tick()
+    assert link.is_up(now=clock.now())
+
+    engine.listing_error = EngineUnreachable("no list")
+    monkeypatch.setattr(clock, "now", lambda: later)
+    board._tick()
+    assert not link.is_up(now=later)
+
+
+@pytest.mark.parametrize("error", [CommandRefused("no"), KeyError("id")], ids=repr)
+def test_hangs_up_the_next_stranger_when_one_fails(
+    acme: Actor, engine: AilingEngine, board: Switchboard, now: datetime, error: Exception
+) -> None:
+    strangers = []
+    for _ in range(2):
+        call = dial(acme)
+        strangers.append(channel(call, state="Up"))
+        end(call, at=now - timedelta(seconds=60), cause=16)
+        call.attempts.update(ended_at=now - timedelta(seconds=60))
+    heard = dial(acme)
+    engine.up = [*strangers, channel(heard, state="Ringing")]
+
+    for stranger in strangers:  # whichever comes first
+        engine.hung_up.clear()
+        engine.hang_up_errors = {stranger.id: error}
+        facts = sweeps.reconcile(now=now)
+        assert engine.hung_up == [other.id for other in strangers if other is not stranger]
+        assert len(facts) == 1
+
+
+def test_a_stranger_that_cannot_be_hung_up_does_not_keep_the_list_from_telling(
+    acme: Actor, engine: AilingEngine, now: datetime
+) -> None:
+    ended, rings = dial(acme), dial(acme)
+    engine.up = [channel(ended, state="Up"), channel(rings, state="Ringing")]
+    end(ended, at=now, cause=16)
+    engine.hang_up_errors = {engine.up[0].id: EngineUnreachable("slow")}
+
+    assert len(sweeps.reconcile(now=now + timedelta(seconds=60))) == 1
+
+
+@pytest.mark.parametrize("sweep", [sweeps.overdue, sweeps.expired])
+def test_ends_the_next_overdue_call_when_one_fails(
+    acme: Actor, engine: AilingEngine, monkeypatch: pytest.MonkeyPatch, now: datetime, sweep: Any
+) -> None:
+    odd, late = place(acme), place(acme)
+    fall_due(odd, seconds=20)
+    fall_due(late, seconds=10)
+    hang_up = dialing.hang_up
+
+    def fail_for_one(*, call: Call, **how: Any) -> bool:
+        if call == odd:
+            raise ZeroDivisionError
+        return hang_up(call=call, **how)
+
+    monkeypatch.setattr(dialing, "hang_up", fail_for_one)
+
+    assert sweep(now=now) == 1
+    late.refresh_from_db()
+    assert late.end_reason == "expired"
+
+
+def test_asks_nothing_of_an_engine_that_is_not_there(
+    acme: Actor, engine: AilingEngine, board: Switchboard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place(acme).attempts.update(due_at=clock.now() - timedelta(seconds=10))
+
+    def gone() -> None:
+        raise EngineError("gone")
+
+    monkeypatch.setattr(engine, "ping", gone)
+    board._tick()
+    assert engine.originated == []
+
+    monkeypatch.undo()
+    monkeypatch.setattr(link, "adapter", lambda: engine)
+    board._tick()
+    assert len(engine.originated) == 1
+
+
+def test_a_call_that_no_engine_was_asked_for_expires_behind_any_number_of_answered_ones(
+    acme: Actor, engine: AilingEngine, monkeypatch: pytest.MonkeyPatch, now: datetime
+) -> None:
+    monkeypatch.setattr(sweeps, "_BATCH", 1)
+    talk = dial(acme)
+    answer(talk, at=now)
+    fall_due(talk, seconds=20)
+    waits = place(acme)
+    fall_due(waits, seconds=10)
+
+    assert sweeps.expired(now=now) == 1
+    waits.refresh_from_db()
+    assert waits.end_reason == "expired"
+
+
+def test_a_call_that_ends_while_the_list_is_read_is_no_stranger(
+    acme: Actor, engine: AilingEngine, now: datetime
+) -> None:
+    call = dial(acme)
+    engine.up = [channel(call, state="Up")]
+    end(call, at=now, cause=16)
+
+    sweeps.reconcile(now=now - timedelta(seconds=1))
+    assert engine.hung_up == []
+    sweeps.reconcile(now=now + timedelta(seconds=3))
+    assert engine.hung_up == [engine.up[0].id]
