@@ -43,7 +43,7 @@ WITH talk AS (
         SELECT blocked, price_per_minute, connection_fee, minimum_charge, initial_increment, subsequent_increment
         FROM billing_rate
         WHERE version_id = %(version)s AND prefix = ANY(
-            ARRAY(SELECT substr(to_number, 2, digits) FROM generate_series(1, length(to_number) - 1) AS digits))
+            ARRAY(SELECT left(ltrim(to_number, '+'), digits) FROM generate_series(1, 15) AS digits))
         ORDER BY length(prefix) DESC LIMIT 1
     ) AS rate ON true
 )

@@ -27,8 +27,9 @@ class AilingEngine(FakeEngine):
         self.listing_error: Exception | None = None
         self.hang_up_errors: dict[str, Exception] = {}
 
-    def ping(self) -> None:
+    def now(self) -> datetime:
         """It is always there."""
+        return clock.now()
 
     def channels(self) -> list[Channel]:
         if self.listing_error:
@@ -158,10 +159,10 @@ def test_asks_nothing_of_an_engine_that_is_not_there(
 ) -> None:
     place(acme).attempts.update(due_at=clock.now() - timedelta(seconds=10))
 
-    def gone() -> None:
+    def gone() -> datetime:
         raise EngineError("gone")
 
-    monkeypatch.setattr(engine, "ping", gone)
+    monkeypatch.setattr(engine, "now", gone)
     board._tick()
     assert engine.originated == []
 
