@@ -4,10 +4,12 @@ Each check is a function from facts to a verdict: None, or the error that refuse
 calls and the last second's calls are rows, so nothing can leak or drift.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 from django.conf import settings
 from django.db import connection
@@ -15,8 +17,12 @@ from django.db import connection
 from applications import destinations
 from applications.models import Customer
 from billing import ledger, rates, rating
+from billing.rating import Price
 from minivoice import clock, errors, money
 from telephony import link, routing
+
+_PUBLIC = re.compile(r"\+[1-9][0-9]{6,14}")
+INBOUND_PREFIX = "inbound"  # what stands for the rate's prefix where a number's own rate applies
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +58,74 @@ def read(*, customer: Customer, caller_id: str, to: str, max_duration_seconds: i
     engine_is_up = link.is_up(now=now)
     quote = rates.quote(customer_id=customer.pk, number=to, now=now)
     routes = routing.outbound_trunks(customer_id=customer.pk, number=to)
-    funded, amount = _hold(quote, max_duration_seconds)
     account = ledger.lock(customer_id=customer.pk, now=now)
+    return _facts(
+        customer, caller_id, to, account, quote, max_duration_seconds, engine_is_up=engine_is_up, routes=routes
+    )
+
+
+def read_inbound(
+    *, customer: Customer, caller_id: str, to: str, price: Price, max_duration_seconds: int, now: datetime
+) -> Facts:
+    """Lock the customer's balance and read the facts about a call that came in for its number `to`.
+
+    It is rated by `price`, the number's own. The engine is up, for it told of the call. Needs a transaction, as `read`.
+    """
+    account = ledger.lock(customer_id=customer.pk, now=now)
+    quote = rates.Quote(0, INBOUND_PREFIX, "", blocked=False, currency=account.currency, price=price)
+    return _facts(customer, caller_id, to, account, quote, max_duration_seconds, engine_is_up=True, routes=())
+
+
+def promise(facts: Facts) -> dict[str, Any]:
+    """Return what a call is promised, for its columns: rate, price and funded seconds. Raises RateNotFound."""
+    quote = facts.quote
+    if quote is None:
+        raise errors.RateNotFound
+    return {
+        "rate_version_id": quote.version_id,
+        "rate_prefix": quote.prefix,
+        "price_per_minute": quote.price.per_minute,
+        "connection_fee": quote.price.connection_fee,
+        "initial_increment": quote.price.initial_increment,
+        "subsequent_increment": quote.price.subsequent_increment,
+        "minimum_charge": quote.price.minimum_charge,
+        "currency": quote.currency,
+        "funded_seconds": facts.funded_seconds,
+    }
+
+
+def line(facts: Facts) -> dict[str, Any]:
+    """Return what the timeline says of an accepted call: what was held of what, at which rate, beside which calls."""
+    quote = facts.quote
+    if quote is None:
+        raise errors.RateNotFound
+    return {
+        "hold": money.text(facts.hold),
+        "funded_seconds": facts.funded_seconds,
+        "available": money.text(facts.account.available),
+        "rate": {
+            "prefix": quote.prefix,
+            "description": quote.description,
+            "price_per_minute": money.text(quote.price.per_minute),
+            "increments": f"{quote.price.initial_increment}/{quote.price.subsequent_increment}",
+        },
+        "live_calls": facts.live_calls + 1,
+        "max_concurrent_calls": facts.customer.max_concurrent_calls,
+    }
+
+
+def _facts(
+    customer: Customer,
+    caller_id: str,
+    to: str,
+    account: ledger.Account,
+    quote: rates.Quote | None,
+    max_duration_seconds: int,
+    *,
+    engine_is_up: bool,
+    routes: Sequence[routing.Route],
+) -> Facts:
+    funded, amount = _hold(quote, max_duration_seconds)
     with connection.cursor() as cursor:
         cursor.execute(_FACTS, {"customer": customer.pk, "caller_id": caller_id})
         accepted_at, live_calls, calls_in_last_second, caller_id_is_own, is_suspended = cursor.fetchone()
@@ -85,6 +157,11 @@ def refusal(facts: Facts) -> errors.ApiError | None:
     return next((verdict for check in CHECKS if (verdict := check(facts))), None)
 
 
+def inbound_refusal(facts: Facts) -> errors.ApiError | None:
+    """Return the first refusal of a call that came in, or None when it may ring."""
+    return next((verdict for check in INBOUND_CHECKS if (verdict := check(facts))), None)
+
+
 def engine(facts: Facts) -> errors.ApiError | None:
     """No call is accepted that nobody can dial."""
     if facts.engine_is_up:
@@ -109,14 +186,15 @@ def caller_id(facts: Facts) -> errors.ApiError | None:
 def country(facts: Facts) -> errors.ApiError | None:
     """The number is of a country that the customer may call, where some are listed."""
     allowed = facts.customer.allowed_countries
-    if not allowed or destinations.is_in(facts.number, allowed):
+    number = _public_number(facts)
+    if not allowed or not number or destinations.is_in(number, allowed):
         return None
     return errors.DestinationBlocked(f"calls are allowed to these countries only: {', '.join(allowed)}", param="to")
 
 
 def blocked_prefix(facts: Facts) -> errors.ApiError | None:
     """The number begins with none of the prefixes that are blocked for the customer."""
-    digits = facts.number.removeprefix("+")
+    digits = _public_number(facts).removeprefix("+")
     blocked = next((prefix for prefix in facts.customer.blocked_prefixes if digits.startswith(prefix)), None)
     if blocked is None:
         return None
@@ -125,7 +203,8 @@ def blocked_prefix(facts: Facts) -> errors.ApiError | None:
 
 def premium_rate(facts: Facts) -> errors.ApiError | None:
     """Premium-rate numbers are called by customers only that are allowed to."""
-    if facts.customer.premium_rate_allowed or not destinations.is_premium_rate(facts.number):
+    number = _public_number(facts)
+    if facts.customer.premium_rate_allowed or not number or not destinations.is_premium_rate(number):
         return None
     return errors.DestinationBlocked("calls to premium-rate numbers are blocked", param="to")
 
@@ -218,6 +297,14 @@ CHECKS: Sequence[Check] = (
     concurrency,
     calls_per_second,
 )
+
+INBOUND_CHECKS: Sequence[Check] = (account, day_cap, balance, concurrency, calls_per_second)
+
+
+def _public_number(facts: Facts) -> str:
+    """Return the number that is dialled, that of a SIP URI too, which is no way around a block; '' when it has none."""
+    user = facts.number.removeprefix("sip:").partition("@")[0]
+    return user if _PUBLIC.fullmatch(user) else ""
 
 
 def _hold(quote: rates.Quote | None, max_duration_seconds: int) -> tuple[int, Decimal]:

@@ -44,8 +44,15 @@ _QUESTIONS = {
         LEFT JOIN webhooks_webhookevent AS event ON event.call_id = call.public_id
             AND event.type IN ('call.completed', 'call.failed', 'call.canceled')
         GROUP BY call.id
-        HAVING count(event.id) <> CASE WHEN call.ended_at IS NULL THEN 0 ELSE 1 END
+        HAVING count(event.id) <> CASE WHEN call.ended_at IS NULL OR call.parent_id IS NOT NULL THEN 0 ELSE 1 END
             OR COALESCE(max(event.type), 'call.' || call.status) <> 'call.' || call.status
+    """,
+    "an ended leg is told of on its call's timeline, once": """
+        SELECT leg.id FROM calls_call AS leg
+        LEFT JOIN calls_callevent AS line ON line.call_id = leg.parent_id AND line.kind = 'leg_ended'
+            AND line.data ->> 'leg' = leg.public_id
+        WHERE leg.parent_id IS NOT NULL
+        GROUP BY leg.id HAVING count(line.id) <> CASE WHEN leg.ended_at IS NULL THEN 0 ELSE 1 END
     """,
     "a call's events are numbered 1, 2, 3 without a gap": """
         SELECT call.id FROM calls_call AS call
@@ -59,6 +66,7 @@ _QUESTIONS = {
         WHERE ended_at IS NULL AND now() > CASE
             WHEN answered_at IS NOT NULL THEN answered_at + (max_duration_seconds + 30) * interval '1 second'
             WHEN dialing_at IS NOT NULL THEN dialing_at + (25 + ring_seconds + 30) * interval '1 second'
+            WHEN direction = 'inbound' THEN accepted_at + (ring_seconds + 30) * interval '1 second'
             ELSE accepted_at + interval '60 seconds' END
     """,
     "live calls stay within the limit that admitted the newest": """

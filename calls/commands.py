@@ -13,16 +13,15 @@ from django.db import IntegrityError, InterfaceError, OperationalError, connecti
 
 from applications.keys import Caller
 from billing import ledger
-from calls import admission, dialing, idempotency, refusals, rendering
+from calls import admission, dialing, idempotency, refusals, telling
 from calls.flow import store
 from calls.flow.document import Action
 from calls.models import Attempt, Call, CallEvent, Party, Reason, Status
-from minivoice import api, errors, ids, money, nudge
+from minivoice import api, errors, ids, nudge
 from minivoice.crash import crashpoint
 from telephony.engines.facts import Answer
-from webhooks import outbox
 
-_QUEUE_TIME = timedelta(seconds=50)
+QUEUE_TIME = timedelta(seconds=50)
 _waiting_places = threading.BoundedSemaphore(settings.WAITING_PLACES)
 
 
@@ -171,15 +170,12 @@ def _admit(caller: Caller, order: Order, request_id: str, key: idempotency.Key |
         if key:
             idempotency.keep(application_id=application_id, key=key, call=call)
         crashpoint("call_written")
-        _publish_created(call, facts.accepted_at)
+        telling.created(call, now=facts.accepted_at)
         crashpoint("admission_before_commit")
     return Placed(call)
 
 
 def _compose(caller: Caller, order: Order, facts: admission.Facts, request_id: str) -> Call:
-    quote = facts.quote
-    if quote is None:
-        raise errors.RateNotFound
     return Call(
         public_id=ids.new("call", facts.accepted_at),
         customer=caller.customer,
@@ -192,29 +188,9 @@ def _compose(caller: Caller, order: Order, facts: admission.Facts, request_id: s
         max_duration_seconds=order.max_duration_seconds,
         request_id=request_id,
         accepted_at=facts.accepted_at,
-        deadline_at=facts.accepted_at + _QUEUE_TIME,
-        rate_version_id=quote.version_id,
-        rate_prefix=quote.prefix,
-        price_per_minute=quote.price.per_minute,
-        connection_fee=quote.price.connection_fee,
-        initial_increment=quote.price.initial_increment,
-        subsequent_increment=quote.price.subsequent_increment,
-        minimum_charge=quote.price.minimum_charge,
-        currency=quote.currency,
-        funded_seconds=facts.funded_seconds,
+        deadline_at=facts.accepted_at + QUEUE_TIME,
         events=1,
-    )
-
-
-def _publish_created(call: Call, now: datetime) -> None:
-    outbox.publish(
-        application=call.application,
-        event="call.created",
-        call=rendering.webhook(call),
-        call_id=call.public_id,
-        sequence=1,
-        data={},
-        now=now,
+        **admission.promise(facts),
     )
 
 
@@ -224,28 +200,11 @@ def _insert(call: Call, facts: admission.Facts) -> None:
     attempt = Attempt(
         number=1, trunk_id=facts.routes[0].trunk_id, channel_id=uuid4(), state=Attempt.State.DUE, due_at=at
     )
-    line = CallEvent(at=at, kind="accepted", data=_line(call, facts))
+    line = CallEvent(at=at, kind="accepted", data={"request_id": call.request_id, **admission.line(facts)})
     values = [*_values(call), *_values(attempt), *_values(line)]
     with connection.cursor() as cursor:
         cursor.execute(_insert_sql(), values)
         (call.pk,) = cursor.fetchone()
-
-
-def _line(call: Call, facts: admission.Facts) -> dict[str, Any]:
-    return {
-        "request_id": call.request_id,
-        "hold": money.text(facts.hold),
-        "funded_seconds": facts.funded_seconds,
-        "available": money.text(facts.account.available),
-        "rate": {
-            "prefix": call.rate_prefix,
-            "description": facts.quote.description if facts.quote else "",
-            "price_per_minute": money.text(call.price_per_minute),
-            "increments": f"{call.initial_increment}/{call.subsequent_increment}",
-        },
-        "live_calls": facts.live_calls + 1,
-        "max_concurrent_calls": facts.customer.max_concurrent_calls,
-    }
 
 
 def _values(row: models.Model) -> list[Any]:

@@ -1,24 +1,26 @@
 """What we do to the engine: dial due attempts, hang up channels. Network here is always outside transactions."""
 
 import logging
-from datetime import datetime
+from datetime import datetime, timedelta
 from time import monotonic
 from typing import NamedTuple
 from uuid import UUID
 
-from django.db import connection
+from django.db import connection, transaction
 
-from calls import lifecycle
+from calls import capacity, lifecycle, reasons
 from calls.models import LIVE, Attempt, Call, Party, Reason
 from minivoice import clock, nudge
 from minivoice.crash import crashpoint
 from telephony import link
 from telephony.engines.ari import Ari
 from telephony.engines.facts import Answer, EngineError
+from telephony.models import Trunk
 
 logger = logging.getLogger(__name__)
 
 CONTEXT = "minivoice-out"
+_NO_ROOM_FOR = timedelta(seconds=1)  # until trunks that are full are looked at again
 
 
 class Claim(NamedTuple):
@@ -54,11 +56,11 @@ def hang_up(*, call: Call, reason: Reason, by: Party, now: datetime) -> bool:
 
     Returns False when the engine could not be told: the sweep asks again.
     """
-    channel_id = lifecycle.intend(call_id=call.pk, customer_id=call.customer_id, reason=reason, by=by, now=now)
-    if channel_id is None:
+    channel = lifecycle.intend(call_id=call.pk, customer_id=call.customer_id, reason=reason, by=by, now=now)
+    if channel is None:
         return True
     try:
-        was_up = link.adapter().hang_up(str(channel_id))
+        was_up = link.adapter().hang_up(channel, **_cause(call, reason))
     except EngineError as error:
         logger.warning("hanging up %s failed, the sweep will ask again: %s", call.public_id, error)
         return False
@@ -72,18 +74,60 @@ def topic(public_id: str) -> str:
     return f"dial:{public_id}"
 
 
+def _cause(call: Call, reason: Reason) -> dict[str, int]:
+    """Say why, where a caller still waits for an answer."""
+    return {"reason_code": reasons.cause_for_caller(reason)} if call.is_unanswered_inbound else {}
+
+
 def _claim(due_before: datetime, now: datetime) -> Claim | None:
-    with connection.cursor() as cursor:
-        cursor.execute(_CLAIM, {"due_before": due_before, "now": now})
-        row = cursor.fetchone()
-    return Claim(*row) if row else None
+    """Claim the first attempt that is due and whose trunk, or another, has room; None when there is none."""
+    while True:
+        with connection.cursor() as cursor:
+            cursor.execute(_CLAIM, {"due_before": due_before, "now": now})
+            row = cursor.fetchone()
+        if row is None:
+            return None
+        *claimed, is_limited = row
+        claim = Claim(*claimed)
+        if not is_limited:
+            return claim
+        if with_room := _claim_with_room(claim, due_before, now):
+            return with_room
+
+
+def _claim_with_room(found: Claim, due_before: datetime, now: datetime) -> Claim | None:
+    """Claim an attempt whose trunk has limits, over that or another trunk; None when it is not to be had now."""
+    with transaction.atomic():
+        attempt = (
+            Attempt.objects.filter(pk=found.attempt_id, state=Attempt.State.DUE, due_at__lte=due_before)
+            .select_for_update(of=("self",), skip_locked=True)
+            .select_related("call")
+            .first()
+        )
+        if attempt is None:
+            return None
+        trunk_id = capacity.trunk_with_room(
+            attempt_id=attempt.pk,
+            customer_id=found.customer_id,
+            number=attempt.call.to_number,
+            trunk_id=attempt.trunk_id,
+            now=now,
+        )
+        if trunk_id is not None:
+            changes = {"state": Attempt.State.CLAIMED, "claimed_at": now, "trunk_id": trunk_id}
+            Attempt.objects.filter(pk=attempt.pk).update(**changes)
+            return found._replace(endpoint=Trunk.objects.values_list("endpoint", flat=True).get(pk=trunk_id))
+        Attempt.objects.filter(pk=attempt.pk).update(due_at=now + _NO_ROOM_FOR)
+    if not lifecycle.found_no_room(attempt_id=found.attempt_id, customer_id=found.customer_id, now=now):
+        logger.info("no trunk has room for call %s", found.call_id)
+    return None
 
 
 def _dial(claim: Claim, adapter: Ari) -> None:
     call = Call.objects.get(pk=claim.call_id)
     answer = adapter.originate(
         channel_id=str(claim.channel_id),
-        endpoint=f"PJSIP/{call.to_number}@{claim.endpoint}",
+        endpoint=_dial_string(call.to_number, claim.endpoint),
         caller_id=call.from_number,
         context=CONTEXT,
         variables={"TIMER_SECONDS": str(call.timer_seconds)},
@@ -91,6 +135,11 @@ def _dial(claim: Claim, adapter: Ari) -> None:
     )
     crashpoint("engine_answered")
     _note(claim, call.public_id, answer)
+
+
+def _dial_string(to: str, endpoint: str) -> str:
+    """Return how the engine is told of a number, or a SIP URI, over a trunk."""
+    return f"PJSIP/{endpoint}/{to}" if to.startswith("sip:") else f"PJSIP/{to}@{endpoint}"
 
 
 def _note(claim: Claim, public_id: str, answer: Answer) -> None:
@@ -110,13 +159,19 @@ def _note(claim: Claim, public_id: str, answer: Answer) -> None:
         hang_up(call=call, reason=Reason(call.intent), by=Party(call.intent_by), now=now)
 
 
+# One whose trunk has limits is only found by this: its trunk must be locked first, and then counted.
 _CLAIM = """
-UPDATE calls_attempt AS attempt SET state = 'claimed', claimed_at = %(now)s
-FROM calls_call AS call, telephony_trunk AS trunk
-WHERE attempt.id = (
-    SELECT due.id FROM calls_attempt AS due JOIN calls_call AS live ON live.id = due.call_id
-    WHERE due.state = 'due' AND due.due_at <= %(due_before)s AND live.deadline_at > %(now)s AND live.intent = ''
+WITH found AS (
+    SELECT due.id, due.channel_id, due.call_id, call.customer_id, trunk.endpoint,
+           trunk.max_channels IS NOT NULL OR trunk.max_cps IS NOT NULL AS is_limited
+    FROM calls_attempt AS due
+    JOIN calls_call AS call ON call.id = due.call_id
+    JOIN telephony_trunk AS trunk ON trunk.id = due.trunk_id
+    WHERE due.state = 'due' AND due.due_at <= %(due_before)s AND call.deadline_at > %(now)s AND call.intent = ''
     ORDER BY due.due_at LIMIT 1 FOR UPDATE OF due SKIP LOCKED
-) AND call.id = attempt.call_id AND trunk.id = attempt.trunk_id
-RETURNING attempt.id, attempt.channel_id, call.id, call.customer_id, trunk.endpoint
+), claimed AS (
+    UPDATE calls_attempt AS attempt SET state = 'claimed', claimed_at = %(now)s
+    FROM found WHERE attempt.id = found.id AND NOT found.is_limited
+)
+SELECT id, channel_id, call_id, customer_id, endpoint, is_limited FROM found
 """

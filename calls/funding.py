@@ -127,8 +127,8 @@ def _warn(call: Call) -> None:
 
 
 def _channel_id(call: Call) -> str | None:
-    channel_id = call.attempts.exclude(state=Attempt.State.ENDED).values_list("channel_id", flat=True).first()
-    return None if channel_id is None else str(channel_id)
+    attempt = call.attempts.exclude(state=Attempt.State.ENDED).first()
+    return None if attempt is None else attempt.channel
 
 
 def _move_timer(call: Call, funded_seconds: int, engine_clock: Clock) -> None:

@@ -8,19 +8,19 @@ from collections.abc import Callable
 from datetime import datetime
 from math import inf
 from time import monotonic
-from typing import Protocol
+from typing import Protocol, TypeVar
 from uuid import uuid4
 
 from django.db import close_old_connections, connection
 from django.db.utils import InterfaceError, OperationalError
 
-from calls import dialing, lifecycle
+from calls import dialing, forwarding, inbound, lifecycle
 from calls.flow import fetching, store
 from calls.flow.runner import Runner
-from calls.models import Call, Flow, Party, Reason
+from calls.models import Call, Flow, Party, Reason, Status
 from minivoice import clock, lease
 from telephony import link
-from telephony.engines.facts import EngineError, Fact, Kind
+from telephony.engines.facts import Arrival, EngineError, Fact, Kind
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +28,7 @@ _FRESH_SECONDS = 1.0  # a connection that idled for longer is looked at before i
 _RECORD_AGAIN_SECONDS = (0.1, 0.5, 1.0, 2.0)
 
 Work = Callable[["Lane"], None]
+Written = TypeVar("Written")
 
 
 class Board(Protocol):
@@ -46,7 +47,7 @@ class Lane:
     def __init__(self, board: Board, number: int) -> None:
         self._board = board
         self._work: queue.SimpleQueue[tuple[str, Work] | None] = queue.SimpleQueue()
-        self._runners: dict[str, Runner | None] = {}  # None: the channel is ending, and follows nothing more
+        self._runners: dict[str, Runner | None] = {}  # None: the channel follows nothing (more)
         self._thread = threading.Thread(target=self._loop, name=f"lane-{number}", daemon=True)
         self._thread.start()
 
@@ -67,18 +68,26 @@ class Lane:
         now = clock.now()
         if fact.kind is Kind.ENTERED and fact.channel_id in self._runners:
             return  # a listing says again what is known
-        call_id = _record(fact, now) if fact.kind in _RECORDED else None
+        call_id = self._told(fact, now)
         if fact.kind in {Kind.ENDED, Kind.LOST}:
             self.drop(fact.channel_id)
+            if call_id is not None:
+                forwarding.part(call_id, now=now)
         elif fact.kind is Kind.HANGUP_REQUESTED:
             self._runners[fact.channel_id] = None
         elif fact.kind is Kind.ENTERED and call_id is not None:
-            self._start(fact.channel_id, store.load(call_id), now)
+            self._enter(fact.channel_id, call_id, now)
         elif runner := self._runners.get(fact.channel_id):
             if fact.kind in {Kind.PLAYED, Kind.PLAY_FAILED}:
                 runner.played(fact.playback_id, failed=fact.kind is Kind.PLAY_FAILED, now=now)
             elif fact.kind is Kind.DIGIT:
                 runner.digit(fact.digit, now=now)
+
+    def _told(self, fact: Fact, now: datetime) -> int | None:
+        """Record what calls are about; return the call's id."""
+        if fact.kind is Kind.ENTERED and fact.arrival is not None:
+            return _take(fact.arrival, fact.channel_id, now)
+        return _persistently(lambda: lifecycle.record(fact, now=now)) if fact.kind in _RECORDED else None
 
     def instruct(self, channel_id: str, call_id: int) -> None:
         """Begin the instructions that have replaced a call's, unless they run already or its channel is ending."""
@@ -109,8 +118,17 @@ class Lane:
         if runner := self._runners.get(channel_id):
             runner.woken(token, now=clock.now())
 
-    def _start(self, channel_id: str, flow: Flow | None, now: datetime) -> None:
-        if flow is not None and not flow.call.intent and store.begun(flow):
+    def _enter(self, channel_id: str, call_id: int, now: datetime) -> None:
+        """Begin what a call that is ours to command is to do: its instructions, or to talk to its other end."""
+        flow = store.load(call_id)
+        if flow is not None:
+            self._start(channel_id, flow, now)
+        else:
+            forwarding.join(call_id)
+            self._runners[channel_id] = None
+
+    def _start(self, channel_id: str, flow: Flow, now: datetime) -> None:
+        if not flow.call.intent and store.begun(flow):
             runner = self._runners[channel_id] = Runner(flow, ChannelLine(self._board, channel_id))
             runner.start(now=now)
 
@@ -157,6 +175,11 @@ class ChannelLine:
     def fetch(self, request: fetching.Request, token: int) -> None:
         self._board.fetch(self._channel_id, request, token)
 
+    def answer(self, timer_seconds: int) -> None:
+        # The timer first: no call may be up without one, whatever dies in between. The engine ends it a moment early.
+        link.adapter().set_timer(self._channel_id, seconds=timer_seconds)
+        link.adapter().answer(self._channel_id)
+
     def wake_in(self, seconds: float, token: int) -> None:
         self._board.wake_in(seconds, self._channel_id, token)
 
@@ -167,14 +190,26 @@ class ChannelLine:
 _RECORDED = frozenset({Kind.RINGING, Kind.PROGRESS, Kind.ANSWERED, Kind.ENTERED, Kind.ENDED, Kind.LOST})
 
 
-def _record(fact: Fact, now: datetime) -> int | None:
-    """Record a fact; while the database does not answer, try again for some seconds: nobody tells it twice."""
+def _take(arrival: Arrival, channel: str, now: datetime) -> int | None:
+    """Take a call that came in, or refuse it; return its id, None when it was refused."""
+    try:
+        call = _persistently(lambda: inbound.take(arrival, channel=channel, now=now))
+    except inbound.Refused as refused:
+        link.adapter().hang_up(channel, reason_code=refused.cause)
+        return None
+    if call.status == Status.RINGING:
+        link.adapter().ring(channel)
+    return call.pk
+
+
+def _persistently(write: Callable[[], Written]) -> Written:
+    """Write a fact down; while the database does not answer, try again for some seconds: nobody tells it twice."""
     for wait_seconds in _RECORD_AGAIN_SECONDS:
         try:
-            return lifecycle.record(fact, now=now)
+            return write()
         except (OperationalError, InterfaceError) as error:
             logger.warning("a fact waits for the database: %s", error)
             close_old_connections()
             time.sleep(wait_seconds)
             lease.check()  # which waits while the lock has gone with the database
-    return lifecycle.record(fact, now=now)
+    return write()

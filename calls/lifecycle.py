@@ -5,16 +5,15 @@ late or out of order; what changes nothing is kept on the timeline and otherwise
 """
 
 import logging
-import re
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from django.db import transaction
 
 from billing import ledger
-from calls import reasons, rendering, rollup, timeline
+from calls import channels, reasons, rendering, rollup, telling, timeline
 from calls.models import Attempt, Call, Flow, Party, Reason, Status
 from calls.reasons import Ending
 from minivoice import nudge
@@ -27,16 +26,16 @@ logger = logging.getLogger(__name__)
 
 SETUP_TIME = timedelta(seconds=25)
 MOST_ATTEMPTS = 3
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_LAST_LOOK = timedelta(seconds=3)  # the sweep, which ends what is overdue, would be faster than the next look
 _HANG_UP_TIME = timedelta(seconds=5)
 OVER_TIME = timedelta(seconds=10)  # that an engine's timer may be late
 
 
 def record(fact: Fact, *, now: datetime) -> int | None:
     """Take one fact from the engine; return the id of the call it is about, or None for a channel that is not ours."""
-    if not is_uuid(fact.channel_id):
-        return None
-    attempt = Attempt.objects.filter(channel_id=fact.channel_id).select_related("call").only(*_GLANCE).first()
+    attempt = (
+        Attempt.objects.filter(channel_id=channels.key(fact.channel_id)).select_related("call").only(*_GLANCE).first()
+    )
     if attempt is None:
         return None
     if fact.kind == Kind.ENDED:
@@ -54,11 +53,6 @@ def record(fact: Fact, *, now: datetime) -> int | None:
                 _HANDLERS[fact.kind](call, row, fact, now)
         crashpoint("fact_stored")
     return attempt.call_id
-
-
-def is_uuid(channel_id: str) -> bool:
-    """Whether a channel could be one of ours: engines name those of others as they like."""
-    return bool(_UUID.fullmatch(channel_id))
 
 
 def taken(*, attempt_id: int, now: datetime) -> Call:
@@ -88,7 +82,26 @@ def refused(*, attempt_id: int, customer_id: int, now: datetime) -> bool:
     return False
 
 
-def intend(*, call_id: int, customer_id: int, reason: Reason, by: Party, now: datetime) -> UUID | None:
+def found_no_room(*, attempt_id: int, customer_id: int, now: datetime) -> bool:
+    """No trunk had room for an attempt that is due; return whether the call goes on, and looks again.
+
+    It does until the setup time is over, which for a first attempt counts from the acceptance.
+    """
+    with transaction.atomic():
+        ledger.lock(customer_id=customer_id, now=now)
+        call, attempt = _lock_attempt(attempt_id)
+        if call.is_final or attempt.state != Attempt.State.DUE:
+            return not call.is_final
+        first = call.attempts.order_by("number")[0]
+        if now < (first.claimed_at or call.accepted_at) + SETUP_TIME - _LAST_LOOK:
+            return True
+        timeline.add(call, "trunks_full", at=now, attempt=attempt.number)
+        _close(attempt, now)
+        end(call, Ending(Reason.TRUNK_FAILED, now, Party.SYSTEM), now=now)
+    return False
+
+
+def intend(*, call_id: int, customer_id: int, reason: Reason, by: Party, now: datetime) -> str | None:
     """Note that we want the call to end and why; return the channel to hang up, None when there is none.
 
     A call that no engine was asked for ends at once. The first intent stands: it explains the end.
@@ -107,7 +120,7 @@ def intend(*, call_id: int, customer_id: int, reason: Reason, by: Party, now: da
             timeline.add(call, "hangup_asked", at=now, reason=reason, by=by)
         call.deadline_at = now + _HANG_UP_TIME
         call.save(update_fields=["intent", "intent_by", "deadline_at"])
-        return attempt.channel_id
+        return attempt.channel
 
 
 def lost(*, attempt_id: int, customer_id: int, now: datetime) -> None:
@@ -132,7 +145,7 @@ def tell(*, call_id: int, event: str, data: dict[str, Any], occurrence: int, now
     with transaction.atomic():
         call = _lock(pk=call_id)
         if not call.is_final:
-            _publish(call, event, data, now, occurrence)
+            telling.publish(call, event, data, now=now, occurrence=occurrence)
             call.save(update_fields=["events"])
 
 
@@ -166,7 +179,9 @@ def end(call: Call, ending: Ending, *, now: datetime) -> None:
     )
     Flow.objects.filter(call=call).delete()
     timeline.add(call, f"call_{call.status}", at=now, **rendering.outcome(call), **_arithmetic(call))
-    _publish(call, f"call.{call.status}", {**rendering.outcome(call)}, now)
+    telling.publish(call, f"call.{call.status}", {**rendering.outcome(call), **rendering.legs(call)}, now=now)
+    if call.parent is not None:
+        timeline.add(call.parent, "leg_ended", at=now, leg=call.public_id, **rendering.outcome(call))
     call.save()
     rollup.add(call, settled_at=now)
     crashpoint("end_before_commit")
@@ -243,7 +258,7 @@ def _ringing(call: Call, attempt: Attempt, fact: Fact, now: datetime) -> None:
     _expect(call, now + timedelta(seconds=call.ring_seconds))
     _advance(call, Status.RINGING)
     if outbox.wants(call.application, "call.ringing"):
-        _publish(call, "call.ringing", {}, now)
+        telling.publish(call, "call.ringing", {}, now=now)
     call.save()
 
 
@@ -259,9 +274,15 @@ def _answered(call: Call, attempt: Attempt, fact: Fact, now: datetime) -> None:
         call.intent = Reason.HANGUP  # too late to cancel: an answered call is hung up
     _advance(call, Status.IN_PROGRESS)
     crashpoint("answer_before_commit")
-    Flow.objects.get_or_create(call=call, defaults={"url": call.answer_url, "method": call.application.answer_method})
-    _publish(call, "call.answered", {}, now)
+    if call.is_instructed:
+        begin_flow(call)
+    telling.publish(call, "call.answered", {}, now=now)
     call.save()
+
+
+def begin_flow(call: Call) -> None:
+    """Have `call` follow the instructions of its answer URL, unless it follows some already."""
+    Flow.objects.get_or_create(call=call, defaults={"url": call.answer_url, "method": call.application.answer_method})
 
 
 # What `record` looks at before it locks anything.
@@ -304,20 +325,6 @@ def _final_status(answered: bool, reason: Reason) -> Status:
     if answered:
         return Status.FAILED if reason == Reason.ENGINE_LOST else Status.COMPLETED
     return Status.CANCELED if reason == Reason.CANCELED else Status.FAILED
-
-
-def _publish(call: Call, event: str, data: dict[str, Any], now: datetime, occurrence: int = 1) -> None:
-    call.events += 1
-    outbox.publish(
-        application=call.application,
-        event=event,
-        call=rendering.webhook(call),
-        call_id=call.public_id,
-        sequence=call.events,
-        data=data,
-        occurrence=occurrence,
-        now=now,
-    )
 
 
 def _close(attempt: Attempt, now: datetime, *, sip_code: int | None = None, cause: int | None = None) -> None:

@@ -80,15 +80,25 @@ class Call(models.Model):
         OUTBOUND = "outbound"
         INBOUND = "inbound"
 
+    class RouteMode(models.TextChoices):
+        WEBHOOK = "webhook", "the application's instructions"
+        SIP = "sip", "forwarded to a number or a SIP URI"
+
     public_id = PublicIdField("call")
     customer = models.ForeignKey(Customer, on_delete=models.PROTECT)
     application = models.ForeignKey(Application, on_delete=models.PROTECT)
     direction = models.CharField(max_length=8, choices=Direction.choices, default=Direction.OUTBOUND)
-    from_number = models.CharField("from", max_length=16)
-    to_number = models.CharField("to", max_length=16)
+    from_number = models.CharField("from", max_length=16, help_text="of an inbound call: as its network gave it")
+    to_number = models.CharField("to", max_length=255, help_text="E.164, or a SIP URI")
     status = models.CharField(max_length=12, choices=Status.choices, default=Status.QUEUED)
     metadata = models.JSONField(default=dict, blank=True)
     answer_url = models.CharField(max_length=2048, blank=True)
+    route_mode = models.CharField(
+        max_length=8, choices=RouteMode.choices, default=RouteMode.WEBHOOK, db_default=RouteMode.WEBHOOK
+    )
+    routing_target = models.CharField(
+        max_length=255, blank=True, default="", db_default="", help_text="with sip: where the call is forwarded to"
+    )
     ring_seconds = models.PositiveSmallIntegerField(help_text="how long it may ring")
     max_duration_seconds = models.PositiveIntegerField()
     parent = models.ForeignKey(
@@ -114,7 +124,7 @@ class Call(models.Model):
     hangup_by = models.CharField(max_length=8, choices=Party.choices, blank=True)
     sip_code = models.PositiveSmallIntegerField(null=True)
 
-    rate_version_id = models.BigIntegerField()
+    rate_version_id = models.BigIntegerField(help_text="0: the inbound rate of the number itself")
     rate_prefix = models.CharField(max_length=15)
     price_per_minute = MoneyField()
     connection_fee = MoneyField()
@@ -166,6 +176,16 @@ class Call(models.Model):
     def is_final(self) -> bool:
         """Whether the call has ended; a final status never changes."""
         return self.status in FINAL
+
+    @property
+    def is_instructed(self) -> bool:
+        """Whether it follows instructions: legs and forwarded calls do not."""
+        return self.parent_id is None and self.route_mode == self.RouteMode.WEBHOOK
+
+    @property
+    def is_unanswered_inbound(self) -> bool:
+        """Whether a caller waits for us to answer or refuse."""
+        return self.direction == self.Direction.INBOUND and self.answered_at is None
 
     @property
     def price(self) -> Price:
@@ -252,7 +272,10 @@ class Refusal(models.Model):
 
 
 class Attempt(models.Model):
-    """One try over one trunk. Its channel id is committed before the engine hears of it, and asked for once."""
+    """One try over one trunk. Its channel id is committed before the engine hears of it, and asked for once.
+
+    An inbound call has one, of the trunk that it came in by: the engine has named its channel (`channel_name`).
+    """
 
     class State(models.TextChoices):
         DUE = "due"
@@ -265,6 +288,9 @@ class Attempt(models.Model):
     number = models.PositiveSmallIntegerField()
     trunk = models.ForeignKey(Trunk, on_delete=models.PROTECT)
     channel_id = models.UUIDField(unique=True)
+    channel_name = models.CharField(
+        max_length=128, blank=True, default="", db_default="", help_text="the engine's own, of an inbound call"
+    )
     state = models.CharField(max_length=8, choices=State.choices, default=State.DUE)
     due_at = models.DateTimeField()
     claimed_at = models.DateTimeField(null=True)
@@ -284,10 +310,19 @@ class Attempt(models.Model):
                 name="attempt_state_has_times",
             ),
         ]
-        indexes = [models.Index(fields=["due_at"], name="attempt_due", condition=Q(state="due"))]
+        indexes = [
+            models.Index(fields=["due_at"], name="attempt_due", condition=Q(state="due")),
+            models.Index(fields=["trunk", "claimed_at"], name="attempt_of_trunk"),
+            models.Index(fields=["trunk"], name="attempt_open", condition=Q(state__in=["claimed", "taken", "unclear"])),
+        ]
 
     def __str__(self) -> str:
         return f"{self.call_id} attempt {self.number}"
+
+    @property
+    def channel(self) -> str:
+        """What the engine calls the channel."""
+        return self.channel_name or str(self.channel_id)
 
 
 class CallEvent(models.Model):

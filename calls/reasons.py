@@ -43,6 +43,17 @@ _CAUSES: Mapping[int, Reason] = {
 }
 
 
+# Q.850 causes that the engine turns into the SIP answers to a caller who waits: 404, 603, 486, 480, 503.
+NO_SUCH_NUMBER, DECLINED, BUSY, UNAVAILABLE, CONGESTED = 1, 16, 17, 19, 34
+_REFUSALS: Mapping[Reason, int] = {
+    Reason.BUSY: BUSY,
+    Reason.INVALID_NUMBER: NO_SUCH_NUMBER,
+    Reason.HANGUP: DECLINED,
+    Reason.REJECTED: DECLINED,
+    Reason.CANCELED: DECLINED,
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Ending:
     """How a call ended: why, by whom ('' when nobody in particular), with which SIP code, at which moment."""
@@ -67,6 +78,8 @@ def explain(call: Call, fact: Fact) -> Ending:
     sip_code = fact.sip_code
     if call.intent:
         return Ending(Reason(call.intent), fact.at, Party(call.intent_by), sip_code)
+    if call.direction == Call.Direction.INBOUND:
+        return Ending(Reason.CALLER_HUNG_UP, fact.at, Party.CALLER, sip_code)
     if sip_code in {408, 480}:
         return Ending(_silence(call), fact.at, sip_code=sip_code)
     if sip_code is not None and sip_code >= 300:
@@ -77,11 +90,18 @@ def explain(call: Call, fact: Fact) -> Ending:
     return Ending(_silence(call) if reason == Reason.NO_ANSWER else reason, fact.at)
 
 
+def cause_for_caller(reason: Reason) -> int:
+    """Return the Q.850 cause that tells a caller who waits for our answer why there will be none."""
+    return _REFUSALS.get(reason, UNAVAILABLE)
+
+
 def _answered(call: Call, fact: Fact) -> Ending:
     if call.intent:
         return Ending(Reason(call.intent), fact.at, Party(call.intent_by))
     if call.talk_milliseconds(fact.at) >= call.timer_seconds * 1000 - _TIMER_SLACK_MILLISECONDS:
         return Ending(timer_reason(call), fact.at, Party.SYSTEM)
+    if call.direction == Call.Direction.INBOUND:
+        return Ending(Reason.CALLER_HUNG_UP, fact.at, Party.CALLER)
     return Ending(Reason.HANGUP, fact.at, Party.CALLEE)
 
 

@@ -1,12 +1,18 @@
 """A call as JSON: what the API answers, and what webhooks and answer URLs are told."""
 
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Annotated, Any, TypedDict
 
 from calls.models import Call, Party, Reason, Status
 from minivoice import money, schema
 from minivoice.clock import text
 
-_Parties = TypedDict("_Parties", {"from": schema.E164, "to": schema.E164})
+_Parties = TypedDict(
+    "_Parties",
+    {
+        "from": Annotated[str, "E.164; of an inbound call as its network gave it, `anonymous` where it gave none"],
+        "to": Annotated[str, "E.164, or a SIP URI"],
+    },
+)
 
 
 class Outcome(TypedDict):
@@ -33,8 +39,8 @@ class CallObject(_Parties, Outcome):
     answer_url: str | None
     metadata: schema.Object
     created_at: schema.Time
-    route_mode: Literal["webhook"]
-    routing_target: schema.Id
+    route_mode: Annotated[str, schema.Keywords({"enum": Call.RouteMode.values})]
+    routing_target: Annotated[str, "the application's id with `webhook`, a number or SIP URI with `sip`"]
     dialing_at: schema.Time | None
     ringing_at: schema.Time | None
     answered_at: schema.Time | None
@@ -56,8 +62,8 @@ def call(row: Call) -> CallObject:
         "answer_url": row.answer_url or None,
         "metadata": row.metadata,
         "created_at": text(row.accepted_at),
-        "route_mode": "webhook",
-        "routing_target": row.application.public_id,
+        "route_mode": row.route_mode,
+        "routing_target": row.routing_target or row.application.public_id,
         "dialing_at": text(row.dialing_at),
         "ringing_at": text(row.ringing_at),
         "answered_at": text(row.answered_at),
@@ -78,8 +84,8 @@ def webhook(row: Call) -> dict[str, Any]:
         "direction": row.direction,
         "from": row.from_number,
         "to": row.to_number,
-        "route_mode": "webhook",
-        "routing_target": row.application.public_id,
+        "route_mode": row.route_mode,
+        "routing_target": row.routing_target or row.application.public_id,
         "metadata": row.metadata,
         "created_at": text(row.accepted_at),
         "dialing_at": text(row.dialing_at),
@@ -100,6 +106,18 @@ def outcome(row: Call) -> Outcome:
         "end_reason": row.end_reason or None,
         "hangup_by": row.hangup_by or None,
         "sip_code": row.sip_code,
+    }
+
+
+def legs(row: Call) -> dict[str, Any]:
+    """Return what is known of the legs by which a call was forwarded, for its final event; nothing of other calls."""
+    if row.is_instructed or row.parent_id is not None:
+        return {}
+    return {
+        "legs": [
+            {"id": leg.public_id, "to": leg.to_number, "status": leg.status, **outcome(leg)}
+            for leg in row.legs.order_by("id")
+        ]
     }
 
 

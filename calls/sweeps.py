@@ -8,11 +8,12 @@ import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from uuid import UUID
 
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.db.utils import InterfaceError, OperationalError
 
-from calls import dialing, lifecycle, reasons
+from calls import channels, dialing, lifecycle, reasons
 from calls.models import LIVE, Attempt, Call, Party, Reason, Status
 from telephony import link
 from telephony.engines.facts import Channel, EngineError, EngineGone, EngineUnreachable, Fact, Kind
@@ -43,9 +44,10 @@ def overdue(*, now: datetime) -> int:
 def instructed() -> list[tuple[str, int]]:
     """Return channel and call wherever instructions of the API wait to take the place of those that run."""
     waiting = Attempt.objects.filter(
-        call__flow__generation__gt=F("call__flow__running"), call__status=Status.IN_PROGRESS
+        Q(call__status=Status.IN_PROGRESS) | Q(call__status=Status.RINGING, call__direction=Call.Direction.INBOUND),
+        call__flow__generation__gt=F("call__flow__running"),
     ).exclude(state=Attempt.State.ENDED)
-    return [(str(channel_id), call_id) for channel_id, call_id in waiting.values_list("channel_id", "call_id")]
+    return [(attempt.channel, attempt.call_id) for attempt in waiting]
 
 
 def expired(*, now: datetime) -> int:
@@ -98,16 +100,18 @@ def reconcile(*, now: datetime, engine_now: datetime | None = None) -> list[Fact
 
     Raises EngineUnreachable, having changed nothing, when there is no list.
     """
-    channels = {channel.id: channel for channel in link.adapter().channels()}
+    listed = {channels.key(channel.id): channel for channel in link.adapter().channels()}
     attempts = list(Attempt.objects.exclude(state__in=[Attempt.State.DUE, Attempt.State.ENDED]).select_related("call"))
-    present = [attempt for attempt in attempts if str(attempt.channel_id) in channels]
+    present = [attempt for attempt in attempts if attempt.channel_id in listed]
     _prove(present, engine_now or now)
-    missing = [attempt for attempt in attempts if str(attempt.channel_id) not in channels]
-    gone = [str(attempt.channel_id) for attempt in missing if _is_gone(attempt, now)]
-    lost = [Fact(kind=Kind.LOST, channel_id=channel_id, at=now) for channel_id in gone]
-    _hang_up_strangers(set(channels) - {str(attempt.channel_id) for attempt in attempts}, ended_before=now - _END_GRACE)
-    unheard = [fact for attempt in present for fact in _unheard(attempt, channels[str(attempt.channel_id)], now)]
-    return unheard + lost
+    missing = [attempt for attempt in attempts if attempt.channel_id not in listed]
+    gone = [attempt.channel for attempt in missing if _is_gone(attempt, now)]
+    lost = [Fact(kind=Kind.LOST, channel_id=channel, at=now) for channel in gone]
+    others = set(listed) - {attempt.channel_id for attempt in attempts}
+    _hang_up_strangers(others, ended_before=now - _END_GRACE)
+    unheard = [fact for attempt in present for fact in _unheard(attempt, listed[attempt.channel_id], now)]
+    waiting = [listed[key] for key in others if listed[key].arrival and listed[key].entered]
+    return unheard + [_entered(channel, now) for channel in waiting] + lost
 
 
 _REASONS = {
@@ -171,19 +175,22 @@ def _unheard(attempt: Attempt, channel: Channel, now: datetime) -> list[Fact]:
     elif attempt.state != Attempt.State.TAKEN:
         lifecycle.taken(attempt_id=attempt.pk, now=now)
     if channel.entered:
-        facts.append(Fact(kind=Kind.ENTERED, channel_id=channel.id, at=now))
+        facts.append(_entered(channel, now))
     return facts
 
 
-def _hang_up_strangers(ids: set[str], *, ended_before: datetime) -> None:
+def _entered(channel: Channel, now: datetime) -> Fact:
+    return Fact(kind=Kind.ENTERED, channel_id=channel.id, at=now, arrival=channel.arrival)
+
+
+def _hang_up_strangers(keys: set[UUID], *, ended_before: datetime) -> None:
     """End channels of calls that had ended before the list: asked for late, or hung up while the engine was away."""
     ended = Attempt.objects.filter(state=Attempt.State.ENDED, ended_at__lt=ended_before)
-    ours = ended.filter(channel_id__in=filter(lifecycle.is_uuid, ids))
-    for channel_id in ours.values_list("channel_id", flat=True):
-        logger.warning("channel %s outlived its call", channel_id)
+    for attempt in ended.filter(channel_id__in=keys):
+        logger.warning("channel %s outlived its call", attempt.channel)
         try:
-            with _alone(f"channel {channel_id}"):
-                link.adapter().hang_up(str(channel_id))
+            with _alone(f"channel {attempt.channel}"):
+                link.adapter().hang_up(attempt.channel)
         except EngineUnreachable as error:
             logger.warning("the next listing tells what outlives its call: %s", error)
             break

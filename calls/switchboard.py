@@ -20,7 +20,7 @@ from django.conf import settings
 from django.db import close_old_connections
 from django.db.utils import InterfaceError, OperationalError
 
-from calls import dialing, funding, lifecycle, sweeps
+from calls import capacity, dialing, forwarding, funding, sweeps
 from calls.flow import fetching
 from calls.lanes import Lane, Work
 from minivoice import clock, lease
@@ -28,6 +28,7 @@ from minivoice.outbound import Client
 from telephony import link, media
 from telephony.engines.ari import Ari
 from telephony.engines.facts import EngineError, EngineUnreachable, Fact
+from telephony.provisioning import Provisioner
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ class Switchboard:
         self._connected = False
         self._reconciled_at: datetime | None = None
         self._absence = sweeps.Absence()
+        self._trunks = Provisioner()
         self._engine_ahead = timedelta()  # its clock, of ours
         self._has_leapt = False  # that clock, since the tick before
 
@@ -58,12 +60,14 @@ class Switchboard:
         self._loop = asyncio.get_running_loop()
         async with media.serving(), Client() as self._client:
             hearing = asyncio.create_task(self._hear())
+            provisioning = asyncio.create_task(self._provision())
             while not stopping.is_set():
                 has_leapt = await self._loop.run_in_executor(self._ticker, self._tick)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(stopping.wait(), 0 if has_leapt else TICK_SECONDS)
             hearing.cancel()
-            await asyncio.gather(hearing, return_exceptions=True)
+            provisioning.cancel()
+            await asyncio.gather(hearing, provisioning, return_exceptions=True)
             await asyncio.to_thread(self._stop_lanes)
         self._ticker.shutdown()
 
@@ -93,7 +97,20 @@ class Switchboard:
             except Exception:
                 logger.exception("no link to the engine")
             self._connected = False
+            self._trunks.unlinked()
             await asyncio.sleep(_RECONNECT_SECONDS)
+
+    async def _provision(self) -> None:
+        """Bring trunks to the engine as they change; name servers may be slow, and nothing else waits for it."""
+        while True:
+            await asyncio.to_thread(_do, "bringing trunks to the engine", self._provision_trunks)
+            await asyncio.sleep(TICK_SECONDS)
+
+    def _provision_trunks(self) -> None:
+        close_old_connections()
+        lease.check()
+        now = clock.now()
+        self._trunks.step(now=now, load=partial(capacity.load, now=now))
 
     def _on_connect(self) -> None:
         """What went unheard meanwhile a listing must tell; flows go on from their rows."""
@@ -101,10 +118,11 @@ class Switchboard:
         for lane in self._lanes:
             lane.put("", Lane.drop_all)
         self._connected, self._reconciled_at = True, None
+        self._trunks.linked()
         self._absence = sweeps.Absence()
 
     def _dispatch(self, fact: Fact) -> None:
-        if lifecycle.is_uuid(fact.channel_id):
+        if fact.channel_id:
             self._put(fact.channel_id, lambda lane: lane.take(fact))
 
     def _put(self, channel_id: str, work: Work) -> None:
@@ -137,6 +155,7 @@ class Switchboard:
             _do("beating", self._beat)
             _do("funding", self._fund)
             _do("changing instructions", self._instruct)
+            _do("parting calls", lambda: forwarding.sweep(now=clock.now()))
             _do("ending what is overdue", lambda: sweeps.overdue(now=clock.now()))
             _do("dialling", lambda: dialing.drain(due_before=clock.now() - SWEEP_DUE_AFTER, seconds=TICK_SECONDS))
         return self._has_leapt

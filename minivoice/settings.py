@@ -20,9 +20,19 @@ FIELD_KEYS: list[str] = env.list("FIELD_KEYS")
 ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=[])
 BASE_URL: str = env.str("BASE_URL", default="http://127.0.0.1:8000")
 CSRF_TRUSTED_ORIGINS = [BASE_URL]
-SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = urlsplit(BASE_URL).scheme == "https"
 ROOT_URLCONF = "minivoice.urls"
 WSGI_APPLICATION = "minivoice.wsgi.application"
+
+# TLS ends at the proxy in front, which says by this header what reached it
+SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = urlsplit(BASE_URL).scheme == "https"
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if SECURE_SSL_REDIRECT else None
+SECURE_REDIRECT_EXEMPT = ["^healthz$", "^readyz$", "^metrics$"]  # asked from the inside, past the proxy
+SECURE_HSTS_SECONDS = 31_536_000 if SECURE_SSL_REDIRECT else 0
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]  # HSTS of other hosts of the domain: not ours to promise
+
+# Figures for Prometheus
+METRICS_TOKEN: str = env.str("METRICS_TOKEN", default="")
+METRICS_FOLDER: str = env.str("PROMETHEUS_MULTIPROC_DIR", default="")  # its client reads the variable by itself
 
 # Rows and nudges
 DATABASES = {"default": env.db("DATABASE_URL")}
@@ -70,6 +80,7 @@ EMAIL_TIMEOUT = 10
 vars().update(environ.Env.email_url_config(EMAIL_URL or "dummymail://"))
 
 INSTALLED_APPS = [
+    "minivoice.checks.Checks",
     "unfold",
     "django.contrib.admin",
     "django.contrib.auth",
@@ -88,6 +99,8 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "minivoice.api.request_ids",
+    "minivoice.logs.CallIds",
+    "minivoice.metrics.measured",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -112,7 +125,6 @@ TEMPLATES = [
     }
 ]
 STATIC_URL = "/static/"
-STATICFILES_DIRS = [BASE_DIR / "minivoice" / "static"]
 STATIC_ROOT = None if EMBEDDED else BASE_DIR / "staticfiles"
 WHITENOISE_USE_FINDERS = EMBEDDED
 WHITENOISE_AUTOREFRESH = False
@@ -175,7 +187,7 @@ LOGGING = {
     "filters": {"context": {"()": "minivoice.logs.Context"}},
     "formatters": {
         "json": {"()": "minivoice.logs.Json"},
-        "terminal": {"format": "%(asctime)s %(levelname)-7s %(name)s [%(where)s] %(message)s"},
+        "terminal": {"()": "minivoice.logs.Terminal"},
     },
     "handlers": {
         "stderr": {

@@ -7,7 +7,7 @@ from django.views.generic import RedirectView
 from applications.views import Applications, Keys, OneApplication, OneKey, WebhookSecret
 from billing.views import BalanceView, Ledger, RateLookup
 from calls.views import Actions, Calls, Explain, Hangup, OneCall, Timeline, UsageView
-from minivoice import health
+from minivoice import metrics, readiness
 from minivoice.openapi.views import browse, openapi
 from telephony.views import NumberByE164, Numbers, OneNumber, OneTrunk, Trunks
 from webhooks.views import TestEvent
@@ -36,8 +36,9 @@ urlpatterns = [
     path("v1/trunks", Trunks.as_view()),
     path("v1/trunks/<str:trunk_id>", OneTrunk.as_view()),
     path("v1/usage", UsageView.as_view()),
-    path("healthz", health.healthz),
-    path("readyz", health.readyz),
+    path("healthz", readiness.healthz),
+    path("readyz", readiness.readyz),
+    path("metrics", metrics.metrics),
     path("admin", RedirectView.as_view(url="/admin/")),
     path("admin/", admin.site.urls),
 ]

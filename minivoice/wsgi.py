@@ -6,9 +6,12 @@ from typing import Any
 
 from django.core.wsgi import get_wsgi_application
 
+from minivoice import checks
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "minivoice.settings")
 
 _django = get_wsgi_application()
+checks.refuse()
 _CHUNKED_BYTES = 64 * 1024 + 1  # enough to see that a body is too large
 
 

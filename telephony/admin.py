@@ -33,8 +33,11 @@ class TrunkForm(console.SecretsForm):
     class Meta:
         model = Trunk
         fields = "__all__"
-        widgets = {"allowed_prefixes": UnfoldAdminTextInputWidget}
-        help_texts = {"allowed_prefixes": "first digits, with commas between them; empty: every number"}
+        widgets = {"allowed_prefixes": UnfoldAdminTextInputWidget, "codecs": UnfoldAdminTextInputWidget}
+        help_texts = {
+            "allowed_prefixes": "first digits, with commas between them; empty: every number",
+            "codecs": "best first, with commas between them: ulaw, alaw, g722, gsm; empty: ulaw, alaw",
+        }
 
     def clean_allowed_prefixes(self) -> list[str]:
         """Refuse what is not digits."""
@@ -58,6 +61,10 @@ class TrunkForm(console.SecretsForm):
         for name, pattern in sip.PATTERNS.items():
             if cleaned.get(name) and not re.fullmatch(pattern, cleaned[name]):
                 self.add_error(name, "has characters that are not allowed here")
+        if cleaned.get("srtp") and cleaned.get("transport") != Trunk.Transport.TLS:
+            self.add_error("srtp", "needs the transport TLS")
+        if cleaned.get("registers") and not cleaned.get("username"):
+            self.add_error("registers", "needs a user name")
         customer = cleaned.get("customer") or self.instance.customer
         others = Trunk.objects.filter(customer=customer, deleted_at=None).exclude(pk=self.instance.pk)
         for name in ("gateway_name", "inbound_ip"):
@@ -73,14 +80,17 @@ class TrunkAdmin(console.Admin):
     """Ways out to carriers: deactivated rather than deleted."""
 
     form = TrunkForm
-    list_display = ["name", "customer", "direction", "endpoint", "proxy", "priority", "is_active"]
-    list_filter = ["is_active", "direction", ("inbound_ip_approved_at", admin.EmptyFieldListFilter)]
+    list_display = ["name", "customer", "direction", "endpoint", "proxy", "priority", "is_active", "state"]
+    list_filter = ["is_active", "state", "direction", ("inbound_ip_approved_at", admin.EmptyFieldListFilter)]
     list_select_related = ["customer"]
     search_fields = ["name", "=public_id", "gateway_name", "proxy"]
     search_help_text = "Name, trunk id, gateway or proxy"
     ordering = ["priority", "id"]
     autocomplete_fields = ["customer"]
-    readonly_fields = ["public_id", "endpoint", "inbound_ip_approved_at", "deleted_at", "created_at", "updated_at"]
+    readonly_fields = [
+        *("public_id", "endpoint", "inbound_ip_approved_at", "deleted_at", "created_at", "updated_at"),
+        *("state", "state_reason", "state_at", "address", "provisioned_at"),
+    ]
     fixed_fields = ["customer"]
     secret_fields = ["password"]
     actions_detail = ["approve_inbound_ip"]
@@ -98,11 +108,16 @@ class TrunkAdmin(console.Admin):
                     "password",
                     "realm",
                     "from_domain",
+                    "transport",
+                    "srtp",
+                    "codecs",
+                    "registers",
                 ]
             },
         ),
+        ("On the engine", {"fields": ["state", "state_reason", "state_at", "address", "provisioned_at"]}),
         ("Calls in", {"fields": ["inbound_ip", "inbound_ip_approved_at"]}),
-        ("Routing", {"fields": ["priority", "allowed_prefixes"]}),
+        ("Routing", {"fields": ["priority", "allowed_prefixes", "max_channels", "max_cps"]}),
     ]
 
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
@@ -191,6 +206,8 @@ class NumberAdmin(console.Admin):
     fixed_fields = ["customer", "number_e164"]
     fields = [
         *("number_e164", "customer", "application", "route_mode", "routing_target", "provider", "is_active"),
+        *("inbound_price_per_minute", "inbound_connection_fee"),
+        *("inbound_initial_increment", "inbound_subsequent_increment"),
         *("public_id", "created_at", "updated_at"),
     ]
 

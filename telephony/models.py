@@ -4,7 +4,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 from applications.models import Application, Customer
-from minivoice.fields import PublicIdField, SecretField
+from minivoice.fields import MoneyField, PublicIdField, SecretField
 
 
 class Engine(models.Model):
@@ -21,12 +21,37 @@ class Engine(models.Model):
 
 
 class Trunk(models.Model):
-    """A way out to a carrier; a customer's own, or the platform's when it has no customer."""
+    """A way out to a carrier; a customer's own, or the platform's when it has no customer.
+
+    The switchboard brings each row to the engine (`telephony.provisioning`): one whose `provisioned_for` is not its
+    `updated_at` waits for that, so whoever writes to a trunk sets `updated_at`, unless it is about its health.
+    """
 
     class Direction(models.TextChoices):
         OUTBOUND = "outbound"
         INBOUND = "inbound"
         BOTH = "both"
+
+    class Transport(models.TextChoices):
+        UDP = "udp", "UDP"
+        TCP = "tcp", "TCP"
+        TLS = "tls", "TLS"
+
+    class Codec(models.TextChoices):
+        ULAW = "ulaw"
+        ALAW = "alaw"
+        G722 = "g722"
+        GSM = "gsm"
+
+    class State(models.TextChoices):
+        PENDING = "pending", "pending: not on the engine yet, or not answered yet"
+        REFUSED = "refused", "refused: cannot be brought to the engine"
+        UP = "up"
+        DOWN = "down"
+        FULL = "full", "full: no free channel"
+        OFF = "off", "off: out of use"
+
+    USUAL_CODECS = (Codec.ULAW.value, Codec.ALAW.value)
 
     public_id = PublicIdField("trunk")
     customer = models.ForeignKey(
@@ -65,10 +90,42 @@ class Trunk(models.Model):
     allowed_prefixes = ArrayField(
         models.CharField(max_length=15), default=list, blank=True, help_text="digits; empty: every number"
     )
+    transport = models.CharField(
+        max_length=3, choices=Transport.choices, default=Transport.UDP, db_default=Transport.UDP
+    )
+    srtp = models.BooleanField("SRTP", default=False, db_default=False, help_text="encrypted sound; needs TLS")
+    codecs = ArrayField(
+        models.CharField(max_length=4, choices=Codec.choices),
+        default=list,
+        db_default=[],
+        blank=True,
+        help_text="best first; empty: ulaw, alaw",
+    )
+    registers = models.BooleanField(
+        default=False, db_default=False, help_text="we register with the carrier, which sends its calls there"
+    )
+    max_channels = models.PositiveSmallIntegerField(
+        null=True, blank=True, help_text="calls at a time; empty: any number"
+    )
+    max_cps = models.PositiveSmallIntegerField(
+        "max. calls per second", null=True, blank=True, help_text="empty: any number"
+    )
     is_active = models.BooleanField(default=True)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
     deleted_at = models.DateTimeField(null=True, editable=False, help_text="kept for the history of its calls")
+
+    state = models.CharField(
+        max_length=8, choices=State.choices, default=State.PENDING, db_default=State.PENDING, editable=False
+    )
+    state_reason = models.CharField(max_length=200, blank=True, default="", db_default="", editable=False)
+    state_at = models.DateTimeField(null=True, editable=False, help_text="since when it is so")
+    provisioned_for = models.DateTimeField(null=True, editable=False, help_text="the `updated_at` the engine has")
+    provisioned_at = models.DateTimeField(null=True, editable=False, help_text="when the engine was told last")
+    address = models.CharField(
+        max_length=45, blank=True, default="", db_default="", editable=False, help_text="of the proxy, as vetted"
+    )
+    check_at = models.DateTimeField(null=True, editable=False, help_text="when its names are looked up again")
 
     class Meta:
         constraints = [
@@ -100,6 +157,12 @@ class Trunk(models.Model):
                 condition=models.Q(direction__in=["outbound", "inbound", "both"]),
                 name="trunk_direction_known",
             ),
+            models.CheckConstraint(
+                condition=models.Q(srtp=False) | models.Q(transport="tls"), name="trunk_srtp_needs_tls"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(registers=False) | models.Q(username__gt=""), name="trunk_registers_as_somebody"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -128,12 +191,26 @@ class Number(models.Model):
     routing_target = models.CharField(
         max_length=255, blank=True, default="", db_default="", help_text="with sip: E.164 number or sip:user@host"
     )
+    inbound_price_per_minute = MoneyField(
+        default=0, db_default=0, help_text="of calls to it, in the account's currency"
+    )
+    inbound_connection_fee = MoneyField(default=0, db_default=0)
+    inbound_initial_increment = models.PositiveSmallIntegerField(default=60, db_default=60, help_text="seconds")
+    inbound_subsequent_increment = models.PositiveSmallIntegerField(default=60, db_default=60, help_text="seconds")
     is_active = models.BooleanField(default=True)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:
         constraints = [
+            models.CheckConstraint(
+                condition=models.Q(inbound_price_per_minute__gte=0, inbound_connection_fee__gte=0),
+                name="number_prices_not_negative",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(inbound_initial_increment__gte=1, inbound_subsequent_increment__gte=1),
+                name="number_increments_positive",
+            ),
             models.CheckConstraint(
                 condition=models.Q(number_e164__regex=r"^\+[1-9][0-9]{6,14}$"), name="number_is_e164"
             ),

@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 
 from applications.models import Application, Customer
 from minivoice import clock, errors, inputs, schema
-from telephony import sip
+from telephony import routing, sip
 from telephony.models import Number, Trunk
 
 
@@ -84,17 +84,12 @@ def check_target(target: str, *, number: str, customer_id: int) -> None:
             raise ValueError("must not be the number itself")
         return
     try:
-        wanted = sip.target_place(target)
+        sip.target_place(target)
     except ValueError as error:
         raise ValueError("must be an E.164 number or sip:user@host of one of your trunks") from error
     own = Trunk.objects.filter(customer_id=customer_id, deleted_at=None).values_list("proxy", flat=True)
-    if not any(_leads_to(wanted, sip.place(proxy)) for proxy in own):
+    if not any(routing.leads_to(target, proxy) for proxy in own):
         raise ValueError("must be an E.164 number or sip:user@host of one of your trunks")
-
-
-def _leads_to(wanted: sip.Place, trunk: sip.Place) -> bool:
-    """Whether it is the trunk's host; a URI without a port means the trunk's own."""
-    return wanted.host == trunk.host and wanted.port in {None, trunk.sip_port}
 
 
 def _own_application(row: Number, public_id: str, param: str) -> Application | None:

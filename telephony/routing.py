@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from django.db import connection
 
+from telephony import sip
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
@@ -16,25 +18,34 @@ class Route:
 
 
 def outbound_trunks(*, customer_id: int, number: str, without: Sequence[int] = ()) -> list[Route]:
-    """Return the routes for a customer's call to `number` (E.164), best first.
+    """Return the routes for a customer's call to `number` (E.164, or a SIP URI), best first.
 
-    A customer with active outbound trunks of its own uses only those, others the platform's. `without` lists ids of
-    trunks not to use again.
+    A customer with active outbound trunks of its own uses only those, others the platform's. By priority; those that
+    are known to be down come last, or they could use up a call's attempts. `without` lists ids of trunks not to use
+    again. A SIP URI is dialled over that trunk of the customer's own only to whose host it leads.
     """
     with connection.cursor() as cursor:
         cursor.execute(_OUTBOUND, {"customer": customer_id})
         trunks = cursor.fetchall()
     own = [trunk for trunk in trunks if trunk[2]]
+    if number.startswith("sip:"):
+        own, trunks = [trunk for trunk in own if leads_to(number, trunk[4])], []
     digits = number.removeprefix("+")
     return [
         Route(trunk_id, endpoint, is_own)
-        for trunk_id, endpoint, is_own, prefixes in own or trunks
-        if trunk_id not in without and (not prefixes or digits.startswith(tuple(prefixes)))
+        for trunk_id, endpoint, is_own, prefixes, _ in own or trunks
+        if trunk_id not in without and (not prefixes or digits.startswith(("sip:", *prefixes)))
     ]
 
 
+def leads_to(target: str, proxy: str) -> bool:
+    """Whether a SIP URI leads to a trunk's host; one without a port means the trunk's own. Raises ValueError."""
+    wanted, there = sip.target_place(target), sip.place(proxy)
+    return wanted.host == there.host and wanted.port in {None, there.sip_port}
+
+
 _OUTBOUND = """
-SELECT id, endpoint, customer_id IS NOT NULL, allowed_prefixes FROM telephony_trunk
+SELECT id, endpoint, customer_id IS NOT NULL, allowed_prefixes, proxy FROM telephony_trunk
 WHERE is_active AND direction IN ('outbound', 'both') AND (customer_id = %(customer)s OR customer_id IS NULL)
-ORDER BY priority, id
+ORDER BY state IN ('down', 'refused'), priority, id
 """

@@ -1,6 +1,6 @@
 """Customers' own trunks: made, changed and taken away by the customer, their inbound addresses approved by staff.
 
-These are rows; what brings them to the engine comes after them. `endpoint` is their name there.
+These are rows; `telephony.provisioning` brings them to the engine. `endpoint` is their name there.
 """
 
 import secrets
@@ -32,7 +32,16 @@ class TrunkObject(TypedDict):
     from_domain: str | None
     inbound_ip: str | None
     inbound_ip_active: bool
+    transport: str
+    srtp: bool
+    codecs: list[str]
+    registers: bool
+    priority: int
+    max_channels: int | None
+    max_cps: int | None
     is_active: bool
+    state: str
+    state_reason: str | None
     created_at: schema.Time
     updated_at: schema.Time
 
@@ -100,7 +109,7 @@ def approve_inbound_ip(*, trunk: Trunk, inbound_ip: str, now: datetime) -> bool:
     seen = Trunk.objects.filter(pk=trunk.pk, inbound_ip=inbound_ip, deleted_at=None)
     try:
         with transaction.atomic():
-            return bool(seen.update(inbound_ip_approved_at=now))
+            return bool(seen.update(inbound_ip_approved_at=now, updated_at=now))
     except IntegrityError as error:
         raise errors.InboundIpExists("another trunk takes calls from this address") from error
 
@@ -121,7 +130,16 @@ def render(row: Trunk) -> TrunkObject:
         "from_domain": row.from_domain or None,
         "inbound_ip": row.inbound_ip,
         "inbound_ip_active": row.inbound_ip_approved_at is not None,
+        "transport": row.transport,
+        "srtp": row.srtp,
+        "codecs": row.codecs or list(Trunk.USUAL_CODECS),
+        "registers": row.registers,
+        "priority": row.priority,
+        "max_channels": row.max_channels,
+        "max_cps": row.max_cps,
         "is_active": row.is_active,
+        "state": row.state,
+        "state_reason": row.state_reason or None,
         "created_at": clock.text(row.created_at),
         "updated_at": clock.text(row.updated_at),
     }
@@ -137,4 +155,8 @@ def _refusal(error: IntegrityError) -> Exception:
         return errors.GatewayNameExists(param="gateway_name")
     if "trunk_inbound_ip_once" in str(error):
         return errors.InboundIpExists(param="inbound_ip")
+    if "trunk_srtp_needs_tls" in str(error):
+        return errors.InvalidRequest("srtp needs the transport tls", param="srtp")
+    if "trunk_registers_as_somebody" in str(error):
+        return errors.InvalidRequest("a trunk that registers needs a username", param="registers")
     return error

@@ -2,7 +2,8 @@
 
 A carrier of the platform trusts our address; a customer that could name the same carrier would call there as us. The
 rule is that of customers' URLs (`minivoice.addresses`, `OUTBOUND_ALLOWED` is exempt), for SIP. A name that does not
-resolve is accepted: what brings a trunk to the engine judges it again.
+resolve is accepted when a trunk is saved: what brings it to the engine judges it again, and hands over the address
+that was judged, so that the engine looks up nothing.
 """
 
 import asyncio
@@ -18,32 +19,52 @@ def check(*, proxy: str = "", inbound_ip: str = "") -> None:
 
     Asks name servers, two seconds at most: not for use inside a transaction. Raises InvalidRequest naming the field.
     """
+    _judge(proxy, inbound_ip)
+
+
+def addresses_of(trunk: Trunk) -> list[str]:
+    """Return where a trunk's proxy is now, IPv4 first; none when its name does not resolve.
+
+    A customer's is judged anew, whatever its name led to when it was saved: raises InvalidRequest as `check` does. The
+    platform's own may be anywhere. Asks name servers as `check` does.
+    """
+    if trunk.customer_id is None:
+        place = sip.place(trunk.proxy)
+        found = _look_up({place.host})[place.host]
+    else:
+        found = _judge(trunk.proxy, trunk.inbound_ip or "")
+    return sorted(found, key=lambda address: (":" in address, address))
+
+
+def _judge(proxy: str, inbound_ip: str) -> set[str]:
+    """Return the addresses of `proxy`, judged."""
     platform = Trunk.objects.filter(customer=None).values_list("proxy", "inbound_ip")
     theirs = {place for name, _ in platform if (place := _place(name))}
     wanted = _public_place(proxy, theirs) if proxy else None
     if wanted is None and not inbound_ip:
-        return
+        return set()
     found = _look_up({place.host for place in theirs} | ({wanted.host} if wanted else set()))
     taken = {plain for place in theirs for plain in found[place.host]}
     taken |= {addresses.plain(address) for _, address in platform if address}
-    if wanted:
+    if wanted and not addresses.is_allowed_inside(wanted.host, wanted.sip_port):
         if not all(map(addresses.is_public, found[wanted.host])):
             raise errors.InvalidRequest("proxy must be a public host or host:port", param="proxy")
         if taken & found[wanted.host]:
             _refuse_platforms("proxy")
     if inbound_ip in taken:
         _refuse_platforms("inbound_ip")
+    return found[wanted.host] if wanted else set()
 
 
-def _public_place(proxy: str, theirs: Collection[sip.Place]) -> sip.Place | None:
-    """Return the place whose addresses are to be judged; None when the operator exempts it."""
+def _public_place(proxy: str, theirs: Collection[sip.Place]) -> sip.Place:
+    """Return the place whose addresses are to be judged, unless the operator exempts it."""
     wanted = _place(proxy)
     if wanted is None:
         raise errors.InvalidRequest("proxy must be a public host or host:port", param="proxy")
     if (wanted.host, wanted.sip_port) in {(place.host, place.sip_port) for place in theirs}:
         _refuse_platforms("proxy")
     if addresses.is_allowed_inside(wanted.host, wanted.sip_port):
-        return None
+        return wanted
     host = f"[{wanted.host}]" if ":" in wanted.host else wanted.host
     try:
         addresses.check_url(f"http://{host}:{wanted.sip_port}/")

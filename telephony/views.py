@@ -51,6 +51,13 @@ class TrunkForm(inputs.Form):
     realm = _sip_text("realm", "may have words of letters, digits and . _ @ -")
     from_domain = _sip_text("from_domain", "must be a host name")
     inbound_ip = InboundIp(required=False, default=None, max_length=45)
+    transport = inputs.Choice(Trunk.Transport.values, required=False, default=Trunk.Transport.UDP.value)
+    srtp = inputs.Flag(required=False, default=False)
+    codecs = inputs.Choices(Trunk.Codec.values, required=False, default=list)
+    registers = inputs.Flag(required=False, default=False)
+    priority = inputs.Whole(required=False, default=10, min_value=0, max_value=1000)
+    max_channels = inputs.Whole(required=False, default=None, min_value=1, max_value=30_000)
+    max_cps = inputs.Whole(required=False, default=None, min_value=1, max_value=1000)
     is_active = inputs.Flag(required=False, default=True)
     gateway_name = inputs.Matching(
         sip.PATTERNS["gateway_name"], says="may have letters, digits, _ and -", required=False, max_length=64
@@ -110,7 +117,8 @@ class Trunks(api.View):
     @schema.operation(
         "create_trunk",
         "Add a trunk of your own",
-        description="`proxy` and `inbound_ip` must be public. Calls from `inbound_ip` are taken once staff approve it.",
+        description="`proxy` and `inbound_ip` must be public. Calls from `inbound_ip` are taken once staff approve it. "
+        "The trunk is on the engine within seconds: `state` becomes `up`, or `down` or `refused` with its reason.",
         body=TrunkForm,
         answers={201: trunks.TrunkObject},
         errors=[errors.GatewayNameExists, errors.InboundIpExists],

@@ -106,8 +106,10 @@ def offered() -> dict[str, tuple[str, bool]]:
 
 def test_the_example_environment_names_every_variable_and_no_other() -> None:
     runner = set(re.findall(r'environ\.get\("([A-Z_]+)"\)', page("minivoice/local/run.py")))
+    composed = set(re.findall(r"\$\{([A-Z_]+)", page("compose.yaml")))
     assert runner
-    assert set(offered()) == set(read_by_settings()) | runner
+    assert composed
+    assert set(offered()) == set(read_by_settings()) | runner | composed
 
 
 def test_the_example_environment_has_a_line_of_words_for_each_variable() -> None:

@@ -18,6 +18,8 @@ from calls.models import Flow, Party, Reason
 from minivoice.crash import crashpoint
 from telephony.engines.facts import EngineError, EngineUnreachable
 
+_ANSWERING = frozenset({"say", "gather"})  # actions that need the line open both ways: billing starts with them
+
 _tokens = count(1)  # no wait and no request of an earlier runner is taken for one of a later
 
 
@@ -29,6 +31,9 @@ class Line(Protocol):
 
     def stop(self, playback_id: str) -> None:
         """Stop a playback."""
+
+    def answer(self, timer_seconds: int) -> None:
+        """Answer a call that came in, for so long. Raises EngineError."""
 
     def fetch(self, request: Request, token: int) -> None:
         """Ask for a document; `Runner.fetched` is told it with `token`."""
@@ -58,6 +63,7 @@ class Runner:
         self._running: Running | None = None
         self._token = next(_tokens)
         self._secret_digits: dict[str, Any] = {}
+        self._waits_for_answer = flow.call.is_unanswered_inbound
 
     def start(self, *, now: datetime) -> None:
         """Begin, or go on where another process stood: the current action runs again from its start."""
@@ -141,6 +147,9 @@ class Runner:
         self._perform(action, now)
 
     def _perform(self, action: Action, now: datetime) -> None:
+        if self._waits_for_answer and action.name in _ANSWERING:
+            self._line.answer(self._flow.call.timer_seconds)
+            self._waits_for_answer = False
         match action.name:
             case "say":
                 self._say(action.params, now)

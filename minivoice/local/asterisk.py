@@ -42,7 +42,7 @@ class Asterisk:
         self._installation = installation
         self._home = state / "asterisk"
         self._sockets = sockets.folder(state)
-        self._http_port, self._sip_port = http_port, sip_port
+        self._http_port, self.sip_port = http_port, sip_port
         self._user, self._password = user, password
         self._trunks, self._unwatched = dict(trunks), unwatched
 
@@ -101,8 +101,12 @@ class Asterisk:
                 "[general]\nenabled = yes\nchannelvars = ANSWERED_AT\n\n"
                 f"[{self._user}]\ntype = user\npassword = {self._password}\npassword_format = plain\n"
             ),
+            "prometheus.conf": (
+                "[general]\nenabled = yes\nuri = metrics\ncore_metrics_enabled = no\n"
+                f"auth_username = {self._user}\nauth_password = {self._password}\n"
+            ),
             "rtp.conf": "[general]\nrtpstart = 8000\nrtpend = 11999\n",
-            "pjsip.conf": "\n".join([_SIP.format(port=self._sip_port), *map(self._trunk, self._trunks)]),
+            "pjsip.conf": "\n".join([_SIP.format(port=self.sip_port), *map(self._trunk, self._trunks)]),
         }
 
     def _folders(self) -> str:
@@ -132,6 +136,8 @@ _SIP = """\
 [global]
 type = global
 user_agent = MiniVoice
+; Registrations begin soon, not within ten seconds.
+max_random_initial_delay = 1
 
 [system]
 type = system
@@ -139,14 +145,19 @@ timer_t1 = 100
 ; A far end that never answers is given up after this many milliseconds.
 timer_b = 6400
 
-[loopback]
+[udp]
 type = transport
 protocol = udp
 bind = 127.0.0.1:{port}
 
+[tcp]
+type = transport
+protocol = tcp
+bind = 127.0.0.1:{port}
+
 [every-trunk](!)
 type = endpoint
-transport = loopback
+transport = udp
 context = nowhere
 disallow = all
 allow = ulaw,alaw

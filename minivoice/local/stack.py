@@ -192,6 +192,7 @@ class Platform:
             "ENGINE_URL": f"http://127.0.0.1:{engine_port}/ari",
             "ENGINE_USER": "minivoice",
             **(self._speech(ports["media"]) if self._real_engine else {}),
+            "DEMO_CARRIER": f"127.0.0.1:{ports[f'carrier-{_TRUNK}'] if self._real_engine else 5060}",
             "PLAYGROUND_URL": f"http://{playground}",
             "OUTBOUND_ALLOWED": ",".join([*allowed, playground]),
             "PYTHONUNBUFFERED": "1",

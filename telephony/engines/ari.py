@@ -17,6 +17,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
 from telephony.engines import ari_events
+from telephony.engines.ari_config import Trunks
 from telephony.engines.ari_media import Bridges, Recordings
 from telephony.engines.ari_transport import TIMEOUT_SECONDS, Answered, Http, NothingSent, Request, Socket
 from telephony.engines.ari_words import ID, checked, failure
@@ -64,6 +65,7 @@ class Ari:
         self._socket: Socket | None = None
         self.recordings = Recordings(self._command, self._download)
         self.bridges = Bridges(self._command)
+        self.trunks = Trunks(self._command_over_http, self._metrics)
 
     @property
     def is_over_socket(self) -> bool:
@@ -110,6 +112,10 @@ class Ari:
         except ChannelGone:
             return False
         return True
+
+    def ring(self, channel_id: str) -> None:
+        """Tell an inbound channel's caller that it rings here. Raises ChannelGone."""
+        self._command("POST", f"/channels/{checked(ID, channel_id)}/ring")
 
     def answer(self, channel_id: str) -> None:
         """Answer an inbound channel; nothing happens to one that is up. Raises ChannelGone."""
@@ -251,6 +257,24 @@ class Ari:
             return answered
         message = f"{method} {path}: {answered.status} {answered.text[:200]}"
         raise failure(answered, message)
+
+    def _command_over_http(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        json: Mapping[str, Any] | None = None,
+    ) -> Answered:
+        """Command what may be answered at length, or wait, beside the calls' commands."""
+        answered = self._http.ask(Request.of(method, path, params, json))
+        if answered.status < 300:
+            return answered
+        raise failure(answered, f"{method} {path}: {answered.status} {answered.text[:200]}")
+
+    def _metrics(self) -> Answered:
+        """Ask for the engine's own metrics, which are beside its interface."""
+        return Http(self._url.removesuffix("/ari"), self._credentials).ask(Request("GET", "/metrics", {}))
 
     def _download(self, path: str, file: BinaryIO) -> int:
         found = self._http.download(path, file)

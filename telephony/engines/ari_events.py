@@ -5,9 +5,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from telephony.engines.facts import Channel, Fact, Kind
+from telephony.engines.facts import Arrival, Channel, Fact, Kind
 
 Event = dict[str, Any]
+
+INBOUND_CONTEXT = "minivoice-in"  # of the dialplan: where the calls of every trunk come in
 
 
 def parse(frame: str | bytes) -> Event:
@@ -39,6 +41,7 @@ def channel(row: Event) -> Channel:
             created_at=moment(row["creationtime"]),
             entered=row.get("dialplan", {}).get("app_name") == "Stasis",
             answered_at=_answered_at(row),
+            arrival=_arrival(row),
         )
     except (KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError("a channel without its parts") from error
@@ -104,10 +107,28 @@ def _fact(event: Event, kind: Kind, *, channel_id: str | None = None, **parts: A
     channel_id = event["channel"]["id"] if channel_id is None else channel_id
     if not isinstance(channel_id, str):
         raise TypeError("a channel id that is not text")
-    answered_at = _answered_at(event.get("channel", {}))
+    row = event.get("channel", {})
     return Fact(
-        kind=kind, channel_id=channel_id, at=moment(event["timestamp"]), answered_at=answered_at, raw=event, **parts
+        kind=kind,
+        channel_id=channel_id,
+        at=moment(event["timestamp"]),
+        answered_at=_answered_at(row),
+        arrival=_arrival(row),
+        raw=event,
+        **parts,
     )
+
+
+def _arrival(row: Event) -> Arrival | None:
+    """Return what a channel of the inbound context says of its call; None for every other channel.
+
+    Only a trunk's endpoint leads into that context, and the engine names the channel after it.
+    """
+    dialplan = row.get("dialplan", {})
+    if dialplan.get("context") != INBOUND_CONTEXT:
+        return None
+    endpoint = row["name"].partition("/")[2].rpartition("-")[0]
+    return Arrival(endpoint=endpoint, caller=str(row["caller"]["number"]), dialled=str(dialplan["exten"]))
 
 
 def _answered_at(row: Event) -> datetime | None:

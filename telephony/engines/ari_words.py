@@ -28,6 +28,6 @@ def failure(answered: Answered, message: str) -> EngineError:
     # Bridges answer 400 and 422 for a channel that is not there, or not ours.
     if status in (404, 409, 412) or (status in (400, 422) and "Channel not" in text):
         return ChannelGone(message)
-    if status in (400, 422) or (status == 500 and any(no in text for no in _NO)):
+    if status in (400, 403, 422) or (status == 500 and any(no in text for no in _NO)):
         return CommandRefused(message)
     return EngineUnreachable(message)

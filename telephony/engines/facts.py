@@ -76,6 +76,15 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Arrival:
+    """A call that came in over a trunk: caller and dialled number are as the far end wrote them."""
+
+    endpoint: str
+    caller: str
+    dialled: str
+
+
+@dataclass(frozen=True, slots=True)
 class Fact:
     """One thing that happened to a channel. May come twice, late or in another order."""
 
@@ -90,6 +99,7 @@ class Fact:
     cause: int | None = None  # Q.850
     sip_code: int | None = None
     answered_at: datetime | None = None  # told with everything that happens later: the answer itself may go unheard
+    arrival: Arrival | None = None  # of a call that came in, where its channel is told of
     raw: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)  # the event as received
 
 
@@ -102,3 +112,4 @@ class Channel:
     created_at: datetime
     entered: bool  # ours to command
     answered_at: datetime | None = None
+    arrival: Arrival | None = None

@@ -21,6 +21,7 @@ from telephony.simulator.recordings import NameTaken
 from telephony.simulator.rest import Asked, Requests, Route
 from telephony.simulator.sockets import Listener, Sockets
 from telephony.simulator.timing import Timing
+from telephony.simulator.trunks import Trunks
 
 _HANGING_SECONDS = 60.0
 _LONGEST_FRAME_BYTES = 65_535  # of a request over the event socket
@@ -53,12 +54,14 @@ class _Ari:
             ("GET", "/channels", self.channels),
             ("POST", "/channels", self.originate),
             ("DELETE", "/channels/{channel_id}", self.hang_up),
+            ("POST", "/channels/{channel_id}/ring", self.ring),
             ("POST", "/channels/{channel_id}/answer", self.answer),
             ("POST", "/channels/{channel_id}/play/{playback_id}", self.play),
             ("GET", "/channels/{channel_id}/variable", self.variable),
             ("POST", "/channels/{channel_id}/variable", self.set_variable),
             ("DELETE", "/playbacks/{playback_id}", self.stop_playback),
             *Media(network).routes,
+            *Trunks(network, started_at=events.timestamp(timing.now())).routes,
         ]
 
     async def ping(self, _request: Asked) -> web.Response:
@@ -104,8 +107,12 @@ class _Ari:
         self._channel(request).hang_up(cause=cause)
         return web.Response(status=204)
 
+    async def ring(self, request: Asked) -> web.Response:
+        self._channel(request).ring()
+        return web.Response(status=204)
+
     async def answer(self, request: Asked) -> web.Response:
-        self._channel(request).must_be_in_app()
+        self._channel(request).answer()
         return web.Response(status=204)
 
     async def play(self, request: Asked) -> web.Response:
@@ -194,6 +201,8 @@ async def _body(request: Asked) -> dict[str, Any]:
 def _order(body: dict[str, Any]) -> Order:
     technology, _, dialled = str(body["endpoint"]).partition("/")
     number, _, trunk = dialled.rpartition("@")
+    if "/" in dialled:  # trunk/sip:user@host
+        trunk, _, number = dialled.partition("/")
     if technology != "PJSIP" or not number:
         raise AllocationFailed(body["endpoint"])
     variables = body.get("variables") or {}

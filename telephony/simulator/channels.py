@@ -55,10 +55,13 @@ class Record:
     ended_at: datetime | None = None
     cause: int | None = None
     sip_code: int | None = None
+    told: int | None = None  # the SIP code that a caller was refused with
 
 
 class Channel(Leg):
     """One call's leg."""
+
+    cause_unheard = NORMAL_CLEARING  # of its end when nobody listens for it
 
     def __init__(self, order: Order, *, callee: Callee, record: Record, **parts: Any) -> None:
         super().__init__(channel_id=order.channel_id, **parts)
@@ -157,11 +160,14 @@ class Channel(Leg):
         self._tell_dial("ANSWER")
         self._tell("ChannelStateChange")
         self.answered_at = self._record.answered_at
-        if self._callee.hangs_up_after_seconds is not None:
-            self._later("far end", self._callee.hangs_up_after_seconds, self.far_end_hangs_up)
+        self._wait_for_callee()
         with suppress(ValueError):  # to the dialplan a timer that is no number is none
             self._set_timer(float(self._variables.get("TIMER_SECONDS", "0")))
-        self._enter(_APP_RETRIES)
+        self.enter()
+
+    def _wait_for_callee(self) -> None:
+        if self._callee.hangs_up_after_seconds is not None:
+            self._later("far end", self._callee.hangs_up_after_seconds, self.far_end_hangs_up)
 
     def _press_one(self) -> None:
         self._timers.pop("press", None)
@@ -179,14 +185,15 @@ class Channel(Leg):
             self._timer_ends_at = self._timing.now() + timedelta(seconds=seconds)
             self._later("absolute", seconds, lambda: self._end(cause=0))
 
-    def _enter(self, retries_left: int) -> None:
+    def enter(self, retries_left: int = _APP_RETRIES) -> None:
+        """Enter our app as soon as somebody listens for it."""
         if self._audience.connected:
             self.in_app = True
             self._tell("StasisStart", args=[])
         elif retries_left:
-            self._later("enter", _APP_RETRY_SECONDS, lambda: self._enter(retries_left - 1))
+            self._later("enter", _APP_RETRY_SECONDS, lambda: self.enter(retries_left - 1))
         else:
-            self._end(cause=NORMAL_CLEARING)
+            self._end(cause=self.cause_unheard)
 
     def _end(self, *, cause: int, sip_code: int | None = None) -> None:
         for timer in self._timers.values():

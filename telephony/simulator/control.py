@@ -14,8 +14,9 @@ from aiohttp.typedefs import Handler
 
 from minivoice import clock
 from telephony.simulator.advancing import Advance, NobodyTicks
+from telephony.simulator.callees import Callee
 from telephony.simulator.faults import Fault, Faults
-from telephony.simulator.network import Network
+from telephony.simulator.network import AllocationFailed, Network
 from telephony.simulator.sockets import Sockets
 
 CutConnections = Callable[[BaseTransport | None], None]
@@ -41,6 +42,7 @@ def application(
             web.post("/faults", control.set_faults),
             web.delete("/faults", control.clear_faults),
             web.post("/trunks", control.refuse_trunks),
+            web.post("/inbound", control.call_in),
             web.post("/hangup", control.hang_up),
             web.post("/digits", control.press),
             web.post("/advance", control.advance),
@@ -103,6 +105,20 @@ class _Control:
         self._network.refused_trunks = {str(name) for name in (await request.json())["refused"]}
         return web.Response(status=204)
 
+    async def call_in(self, request: web.Request) -> web.Response:
+        """Place a call to us: `{"trunk": …, "from": …, "to": …}`, answered with its channel's id.
+
+        Once it is answered the caller presses the keys `presses` after the first prompt, and puts the phone down
+        after `hangs_up_after_seconds`, where these are given.
+        """
+        body = await request.json()
+        after = body.get("hangs_up_after_seconds")
+        caller = Callee(presses=str(body.get("presses", "")), hangs_up_after_seconds=after and float(after))
+        channel = self._network.arrive(
+            trunk=str(body["trunk"]), caller=str(body["from"]), dialled=str(body["to"]), behaviour=caller
+        )
+        return web.json_response({"channel_id": channel.id}, status=201)
+
     async def hang_up(self, request: web.Request) -> web.Response:
         body = await request.json()
         self._network.call(body["channel_id"]).far_end_hangs_up()
@@ -133,6 +149,8 @@ async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         raise web.HTTPUnsupportedMediaType(text="JSON only")
     try:
         return await handler(request)
+    except AllocationFailed as error:
+        raise web.HTTPNotFound(text=f"no trunk {error}") from error
     except KeyError as error:
         raise web.HTTPNotFound(text=f"no {error}") from error
     except (ValueError, TypeError, AttributeError) as error:

@@ -35,7 +35,7 @@ def channel(row: Leg) -> Event:
         "accountcode": "",
         "dialplan": {
             "context": row.context,
-            "exten": "s",
+            "exten": row.exten,
             "priority": 1,
             "app_name": "Stasis" if row.in_app else "",
             "app_data": APP if row.in_app else "",

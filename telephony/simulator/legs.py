@@ -51,7 +51,7 @@ class Leg:
         self.id = channel_id
         self.name = name
         self.number = self.caller_id = ""
-        self.context = "default"
+        self.context, self.exten = "default", "s"
         self.state = "Down"
         self.in_app = False  # entered our app: ours to command
         self.created_at = timing.now()
@@ -79,6 +79,14 @@ class Leg:
     def hang_up(self, *, cause: int) -> None:
         """End at our request."""
         raise NotImplementedError
+
+    def ring(self) -> None:
+        """Tell a caller that it rings; nobody calls here. Raises NotInApp."""
+        self.must_be_in_app()
+
+    def answer(self) -> None:
+        """Answer a caller; nobody calls here. Raises NotInApp."""
+        self.must_be_in_app()
 
     def play(self, playback_id: str, media: list[str]) -> Playback:
         """Play after what is on already. Raises NotInApp."""

@@ -3,8 +3,9 @@
 from collections import OrderedDict
 from functools import partial
 
+from telephony.simulator.arrivals import CONTEXT, Arrival
 from telephony.simulator.bridges import Bridge
-from telephony.simulator.callees import NOBODY, callee
+from telephony.simulator.callees import NOBODY, Callee, callee
 from telephony.simulator.channels import Channel, Order, Record
 from telephony.simulator.legs import Audience, Leg, Snoop
 from telephony.simulator.recordings import HEARD, SAID, Recordings
@@ -43,6 +44,8 @@ class Network:
     ) -> None:
         self.records: OrderedDict[str, Record] = OrderedDict()
         self.refused_trunks = refused_trunks
+        self.pushed: dict[tuple[str, str], dict[str, str]] = {}  # kind and name of each trunk's objects
+        self.restarts = 0
         self.recordings = Recordings()
         self.bridges: dict[str, Bridge] = {}
         self._silent_trunks = silent_trunks
@@ -70,6 +73,34 @@ class Network:
             on_end=partial(self._live.pop, order.channel_id),
         )
         channel.dial()
+        return channel
+
+    def arrive(self, *, trunk: str, caller: str, dialled: str, behaviour: Callee) -> Arrival:
+        """Let somebody call in over a trunk. Raises AllocationFailed."""
+        if trunk in self.refused_trunks:
+            raise AllocationFailed(trunk)
+        self._serial += 1
+        channel_id = f"{int(self._timing.now().timestamp())}.{self._serial}"
+        order = Order(
+            channel_id=channel_id,
+            number=dialled,
+            trunk=trunk,
+            caller_id=caller,
+            context=CONTEXT,
+            variables={},
+            timeout_seconds=-1,
+        )
+        channel = self._live[channel_id] = Arrival(
+            order,
+            caller=behaviour,
+            name=f"PJSIP/{trunk}-{self._serial:08x}",
+            record=self._remember(order),
+            timing=self._timing,
+            audience=self._audience,
+            recordings=self.recordings,
+            on_end=partial(self._live.pop, channel_id),
+        )
+        channel.arrive()
         return channel
 
     def snoop(self, spied: Leg, *, snoop_id: str, direction: str) -> Snoop:
@@ -106,6 +137,10 @@ class Network:
         )
         return bridge
 
+    def answers(self, trunk: str) -> bool:
+        """Whether a trunk's carrier is there."""
+        return trunk not in self._silent_trunks
+
     def channels(self) -> list[Leg]:
         """Return the live channels, oldest first."""
         return list(self._live.values())
@@ -130,7 +165,12 @@ class Network:
         raise KeyError(playback_id)
 
     def restart(self) -> None:
-        """Lose every channel and bridge without a word; what was recorded stays, and the records, not the engine's."""
+        """Lose every channel and bridge without a word, and what was pushed.
+
+        What was recorded stays, and the records, which are not the engine's.
+        """
+        self.restarts += 1
+        self.pushed.clear()
         for channel in self._live.values():
             channel.vanish()
         self._live.clear()

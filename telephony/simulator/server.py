@@ -26,7 +26,7 @@ class Simulator:
         timing = LoopTiming()
         faults = Faults()
         sockets = Sockets(timing=timing, faults=faults)
-        network = Network(
+        network = self.network = Network(
             timing=timing, audience=sockets, refused_trunks=set(refused_trunks), silent_trunks=frozenset(silent_trunks)
         )
         advance = Advance(timing, is_heard=lambda: sockets.connected)

@@ -21,6 +21,7 @@ class FakeEngine:
         self.answers: deque[Answer] = deque()
         self.originated: list[dict[str, Any]] = []
         self.hung_up: list[str] = []
+        self.causes: list[int] = []  # told to callers who were turned away
         self.up: list[Channel] = []
         self._lock = threading.Lock()
 
@@ -29,8 +30,10 @@ class FakeEngine:
             self.originated.append(asked)
             return self.answers.popleft() if self.answers else Answer.TAKEN
 
-    def hang_up(self, channel_id: str) -> bool:
+    def hang_up(self, channel_id: str, *, reason_code: int | None = None) -> bool:
         self.hung_up.append(channel_id)
+        if reason_code is not None:
+            self.causes.append(reason_code)
         return True
 
     def channels(self) -> list[Channel]:

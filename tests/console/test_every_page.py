@@ -90,6 +90,7 @@ def test_a_secret_is_kept_when_its_field_is_left_empty_and_replaced_when_it_is_n
         "direction": "outbound",
         "gateway_name": "carrier",
         "proxy": "carrier.example",
+        "transport": "udp",
         "priority": "10",
         "is_active": "on",
         "allowed_prefixes": "1555,44",

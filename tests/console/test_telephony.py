@@ -35,6 +35,7 @@ def save(browser: Client, trunk: Trunk, **changes: str) -> Any:
         "gateway_name": trunk.gateway_name,
         "proxy": trunk.proxy,
         "priority": "10",
+        "transport": "udp",
         "is_active": "on",
         "inbound_ip": trunk.inbound_ip or "",
         **changes,
@@ -132,7 +133,10 @@ def test_what_a_customer_deleted_stays_as_it_was(root: Client, trunk: Trunk) -> 
 )
 def test_staff_forward_a_number_only_where_its_customer_could(root: Client, cast: Cast, target: str, said: str) -> None:
     number = Number.objects.get()
+    price = {"inbound_price_per_minute": "0.01", "inbound_connection_fee": "0"}
+    increments = {"inbound_initial_increment": 60, "inbound_subsequent_increment": 60}
     form = {"application": cast.application.pk, "route_mode": "sip", "routing_target": target, "is_active": "on"}
+    form |= price | increments
     url = address(Number, "change", number.pk)
 
     assert said in root.post(url, form).content.decode()

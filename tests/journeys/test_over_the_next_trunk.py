@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import requests
+from django.db.models import F
 
 from calls.models import Attempt, Call
 from minivoice.local.network import SILENT_TRUNK
@@ -11,9 +12,10 @@ from minivoice.local.stack import Platform
 from telephony.models import Trunk
 from tests.journeys import records
 from tests.journeys.receiver import Receiver
-from tests.journeys.stage import Integrator
+from tests.journeys.stage import Integrator, until
 
 GOOD_TRUNK = "simulated"
+NOWHERE = {"proxy": "carrier.invalid"}
 UNKNOWN_TRUNK = "nowhere"  # to the engine: it refuses at once, other than one whose carrier does not answer
 
 
@@ -75,11 +77,15 @@ def test_a_busy_callee_is_not_tried_over_another_trunk(acme: Integrator) -> None
 def use_trunks(*names: str) -> None:
     """Trunks of the platform, tried in this order."""
     for priority, name in enumerate(names):
+        is_good = name == GOOD_TRUNK
         Trunk.objects.update_or_create(
             customer=None,
             gateway_name=name,
-            defaults={"priority": priority, "is_active": True, "name": name, "proxy": "carrier.invalid"},
+            defaults={"priority": priority, "is_active": True, "name": name, **({} if is_good else NOWHERE)},
         )
+    trunks = Trunk.objects.filter(customer=None, gateway_name__in=names)
+    until(lambda: not trunks.exclude(provisioned_for=F("updated_at")).exists(), seconds=10, what="trunks on the engine")
+    trunks.update(state=Trunk.State.PENDING)  # what is known to be refused or down would be tried last
 
 
 def attempts(call: Call) -> list[Attempt]:

@@ -57,7 +57,8 @@ def test_runs_on_loopback_only_in_any_path_and_comes_back_when_killed(supervisor
     supervisor.start(*network_of_one.carriers())
     supervisor.start(network_of_one.engine())
     listening = psutil.Process(supervisor.pids["asterisk"]).net_connections("tcp")
-    assert {c.laddr[:2] for c in listening if c.status == "LISTEN"} == {("127.0.0.1", ports["asterisk"])}
+    wanted = {("127.0.0.1", ports["asterisk"]), ("127.0.0.1", ports["sip"])}
+    assert {c.laddr[:2] for c in listening if c.status == "LISTEN"} == wanted
     url = network_of_one.asterisk.url
     assert requests.get(f"{url}/asterisk/info", timeout=5).status_code == 401
     assert requests.get(f"{url}/asterisk/info", auth=("mv", "s3cret"), timeout=5).status_code == 200
@@ -73,5 +74,5 @@ def test_keeps_its_passwords_to_itself(state: Path) -> None:
     ports = kept.keep_ports(state, network.ports(["t1"]))
     Network(installation=INSTALLATION, state=state, ports=ports, user="mv", password="s3cret", trunks=["t1"]).engine()
     told = [file for file in (state / "asterisk").rglob("*") if file.is_file() and "s3cret" in file.read_text()]
-    assert [file.name for file in told] == ["ari.conf"]
-    assert told[0].stat().st_mode & 0o077 == 0
+    assert sorted(file.name for file in told) == ["ari.conf", "prometheus.conf"]
+    assert [file.stat().st_mode & 0o077 for file in told] == [0, 0]

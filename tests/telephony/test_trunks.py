@@ -20,7 +20,10 @@ DOCUMENTED = {
     *("id", "customer_id", "name", "direction", "gateway_name", "proxy", "username"),
     *("is_active", "created_at", "updated_at"),
 }
-OURS = {"realm", "from_domain", "inbound_ip", "inbound_ip_active"}
+OURS = {
+    *("realm", "from_domain", "inbound_ip", "inbound_ip_active", "transport", "srtp", "codecs", "registers"),
+    *("priority", "max_channels", "max_cps", "state", "state_reason"),
+}
 FULL = {
     "name": "Carrier One",
     "proxy": "sip.acme.example:5080",

@@ -54,7 +54,7 @@ class Command(BaseCommand):
 
 
 def _engine() -> None:
-    """The engine's address and password may change between runs; the trunk to the simulated network does not."""
+    """The engine's address and password, and where its carrier listens, may change between runs."""
     Engine.objects.update_or_create(
         name="simulated",
         defaults={
@@ -64,11 +64,16 @@ def _engine() -> None:
             "seen_at": None,
         },
     )
-    Trunk.objects.get_or_create(
-        customer=None,
-        gateway_name="simulated",
-        defaults={"name": "Simulated network", "proxy": "simulated.invalid"},
+    trunk, _ = Trunk.objects.get_or_create(
+        customer=None, gateway_name="simulated", defaults={"name": "Simulated network", "proxy": _proxy()}
     )
+    if trunk.proxy != _proxy():
+        trunk.proxy = _proxy()
+        trunk.save(update_fields=["proxy", "updated_at"])
+
+
+def _proxy() -> str:
+    return env.str("DEMO_CARRIER", default="127.0.0.1:5060")  # the simulated network asks nobody where it is
 
 
 def _customer() -> Customer:

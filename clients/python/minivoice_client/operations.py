@@ -171,7 +171,7 @@ Call = TypedDict(
         "answer_url": str | None,
         "metadata": dict[str, Any],
         "created_at": str,
-        "route_mode": Literal["webhook"],
+        "route_mode": Literal["webhook", "sip"],
         "routing_target": str,
         "dialing_at": str | None,
         "ringing_at": str | None,
@@ -351,7 +351,16 @@ class Trunk(TypedDict):
     from_domain: str | None
     inbound_ip: str | None
     inbound_ip_active: bool
+    transport: str
+    srtp: bool
+    codecs: list[str]
+    registers: bool
+    priority: int
+    max_channels: int | None
+    max_cps: int | None
     is_active: bool
+    state: str
+    state_reason: str | None
     created_at: str
     updated_at: str
 
@@ -760,12 +769,21 @@ class Client(Transport):
         realm: str | None = NOT_GIVEN,
         from_domain: str | None = NOT_GIVEN,
         inbound_ip: str | None = NOT_GIVEN,
+        transport: Literal["udp", "tcp", "tls"] | None = NOT_GIVEN,
+        srtp: bool | None = NOT_GIVEN,
+        codecs: list[Literal["ulaw", "alaw", "g722", "gsm"]] | None = NOT_GIVEN,
+        registers: bool | None = NOT_GIVEN,
+        priority: int | None = NOT_GIVEN,
+        max_channels: int | None = NOT_GIVEN,
+        max_cps: int | None = NOT_GIVEN,
         is_active: bool | None = NOT_GIVEN,
         gateway_name: str | None = NOT_GIVEN,
     ) -> Trunk:
         """Add a trunk of your own.
 
         `proxy` and `inbound_ip` must be public. Calls from `inbound_ip` are taken once staff approve it.
+        The trunk is on the engine within seconds: `state` becomes `up`, or `down` or `refused` with its
+        reason.
 
         Needs a key with the scope `manage`.
         """
@@ -782,6 +800,13 @@ class Client(Transport):
                     "realm": realm,
                     "from_domain": from_domain,
                     "inbound_ip": inbound_ip,
+                    "transport": transport,
+                    "srtp": srtp,
+                    "codecs": codecs,
+                    "registers": registers,
+                    "priority": priority,
+                    "max_channels": max_channels,
+                    "max_cps": max_cps,
                     "is_active": is_active,
                     "gateway_name": gateway_name,
                 },
@@ -803,6 +828,13 @@ class Client(Transport):
         realm: str | None = NOT_GIVEN,
         from_domain: str | None = NOT_GIVEN,
         inbound_ip: str | None = NOT_GIVEN,
+        transport: Literal["udp", "tcp", "tls"] | None = NOT_GIVEN,
+        srtp: bool | None = NOT_GIVEN,
+        codecs: list[Literal["ulaw", "alaw", "g722", "gsm"]] | None = NOT_GIVEN,
+        registers: bool | None = NOT_GIVEN,
+        priority: int | None = NOT_GIVEN,
+        max_channels: int | None = NOT_GIVEN,
+        max_cps: int | None = NOT_GIVEN,
         is_active: bool | None = NOT_GIVEN,
         gateway_name: str | None = NOT_GIVEN,
     ) -> Trunk:
@@ -825,6 +857,13 @@ class Client(Transport):
                     "realm": realm,
                     "from_domain": from_domain,
                     "inbound_ip": inbound_ip,
+                    "transport": transport,
+                    "srtp": srtp,
+                    "codecs": codecs,
+                    "registers": registers,
+                    "priority": priority,
+                    "max_channels": max_channels,
+                    "max_cps": max_cps,
                     "is_active": is_active,
                     "gateway_name": gateway_name,
                 },

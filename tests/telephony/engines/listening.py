@@ -122,6 +122,16 @@ class Ears:
         assert isinstance(fact, Fact)
         return fact
 
+    def wait_for_arrival(self) -> Fact:
+        """Return the fact that tells of the one call that came in."""
+
+        def found() -> Fact | None:
+            return next((fact for fact in self.heard if fact.arrival and fact.kind is Kind.ENTERED), None)
+
+        fact = self.wait(found, what="a call that came in")
+        assert isinstance(fact, Fact)
+        return fact
+
     def wait(self, condition: Callable[[], object], *, what: str, seconds: float = 8) -> object:
         deadline = time.monotonic() + seconds
         with self._news:
