@@ -7,7 +7,9 @@ from itertools import permutations
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.db import transaction
+from django.utils import timezone
 
 from billing.models import Balance, Entry, Hold
 from calls import audit, dialing, lifecycle
@@ -363,6 +365,23 @@ def test_the_auditor_finds_what_is_wrong(acme: Actor, engine: FakeEngine, now: d
         "charge and overrun are the rating of the call's own seconds",
         "a day's usage is the sum of its calls",
     }
+
+
+@pytest.mark.usefixtures("transactional_db")
+def test_the_auditor_misses_events_only_while_they_are_kept(acme: Actor, engine: FakeEngine, now: datetime) -> None:
+    call = told(acme, now, (A, E))
+    WebhookEvent.objects.filter(call_id=call.public_id).delete()
+    promises = {
+        "an ended call has its one final event, a live one none",
+        "a call's events are numbered 1, 2, 3 without a gap",
+    }
+    assert violations() == promises
+
+    days = settings.WEBHOOK_EVENT_DAYS
+    Call.objects.filter(pk=call.pk).update(accepted_at=timezone.now() - timedelta(days=days, seconds=-60))
+    assert violations() >= promises
+    Call.objects.filter(pk=call.pk).update(accepted_at=timezone.now() - timedelta(days=days))
+    assert violations() & promises == set()
 
 
 def violations() -> set[str]:
