@@ -14,6 +14,7 @@ from whitenoise.middleware import WhiteNoiseMiddleware
 from applications.models import Application, Customer
 from calls import audit
 from minivoice import clock
+from minivoice.local import engine
 from tests import factories
 
 pytest_plugins = ["tests.journeys.stage"]
@@ -50,6 +51,15 @@ def refusal(response: Any) -> tuple[int, str]:
     assert response["Content-Type"] == "application/json"
     assert response["X-Request-Id"] == error["request_id"]
     return response.status_code, error["code"]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say which engines kept the contract, if they were asked. Here, as workers alone read the conftest beside it."""
+    reports = (report for kind in terminalreporter.stats.values() for report in kind)
+    if any(getattr(report, "nodeid", "").startswith("tests/telephony/engines/") for report in reports):
+        found = engine.find()
+        real = found.name if found else "no real engine ('make engine' installs one)"
+        terminalreporter.write_line(f"Contract suite: the simulator and {real}.")
 
 
 @pytest.fixture(scope="session", autouse=True)
