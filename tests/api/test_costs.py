@@ -24,8 +24,8 @@ from tests.conftest import Actor
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("nobody_dials", "names")]
 
 MOST_QUERIES = 16
-MOST_BLOCKS = 600  # of 8 KiB; each table has some 6,000
-ROWS = int(os.environ.get("ROWS", "200_000"))  # a second apart from 2026-01-01 on
+MOST_BLOCKS = 600  # of 8 KiB; each table has some 3,000
+ROWS = int(os.environ.get("ROWS", "100_000"))  # a second apart from 2026-01-01 on
 MIDDLE = f"{datetime(2026, 1, 1) + timedelta(seconds=ROWS // 2):%Y-%m-%dT%H:%M:%SZ}"  # noqa: DTZ001  the Z is written
 FILTERS = {
     "list_calls": [
@@ -118,7 +118,7 @@ def _swept(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
 
 @pytest.fixture
 def crowded(acme: Actor, mine: dict[str, str]) -> dict[str, str]:
-    """Acme's calls and entries, 200,000 of each, every hundredth call failed."""
+    """Acme's calls and entries, 100,000 of each, every hundredth call failed."""
     fill(Call, Call.objects.get(public_id=mine["call_id"]), CALLS)
     fill(Entry, Entry.objects.get(customer=acme.customer), ENTRIES)
     return mine
