@@ -68,7 +68,7 @@ class CustomerAdmin(console.Admin):
     readonly_fields = ["public_id", "created_at"]
     fieldsets = [
         (None, {"fields": ["name", "contact_email", "status", "public_id", "created_at"]}),
-        ("Limits", {"fields": ["max_concurrent_calls", "max_cps"]}),
+        ("Limits", {"fields": ["max_concurrent_calls", "max_cps", "funds_warning"]}),
         ("Destinations", {"fields": ["allowed_countries", "blocked_prefixes", "premium_rate_allowed"]}),
         ("Caller ids", {"fields": ["caller_id_policy", "verified_caller_ids"]}),
     ]

@@ -59,6 +59,13 @@ class Customer(models.Model):
     premium_rate_allowed = models.BooleanField(
         default=False, db_default=False, help_text="calls to numbers that a country's own plan says are premium-rate"
     )
+    funds_warning = models.CharField(
+        max_length=200,
+        default="",
+        db_default="",
+        blank=True,
+        help_text="said on a call that cannot be paid for any longer, up to a minute before it is cut; empty: nothing",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

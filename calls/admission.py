@@ -16,6 +16,7 @@ from applications import destinations
 from applications.models import Customer
 from billing import ledger, rates, rating
 from minivoice import clock, errors, money
+from minivoice.prepared import Statement
 from telephony import link, routing
 
 
@@ -49,14 +50,13 @@ def read(*, customer: Customer, caller_id: str, to: str, max_duration_seconds: i
     READ COMMITTED would show rows as they were before it was granted; the database's clock dates the call, for the
     door's `now` may lie before calls that were accepted while this one waited.
     """
-    engine_is_up = link.is_up(now=now)
     quote = rates.quote(customer_id=customer.pk, number=to, now=now)
     routes = routing.outbound_trunks(customer_id=customer.pk, number=to)
     funded, amount = _hold(quote, max_duration_seconds)
     account = ledger.lock(customer_id=customer.pk, now=now)
     with connection.cursor() as cursor:
-        cursor.execute(_FACTS, {"customer": customer.pk, "caller_id": caller_id})
-        accepted_at, live_calls, calls_in_last_second, caller_id_is_own, is_suspended = cursor.fetchone()
+        _FACTS.run(cursor, {"customer": customer.pk, "caller_id": caller_id, "alive_since": link.alive_since(now=now)})
+        engine_is_up, accepted_at, live_calls, calls_in_last_second, caller_id_is_own, is_suspended = cursor.fetchone()
     return Facts(
         engine_is_up=engine_is_up,
         customer=customer,
@@ -229,8 +229,9 @@ def _hold(quote: rates.Quote | None, max_duration_seconds: int) -> tuple[int, De
     return funded, rating.charge(quote.price, funded).amount
 
 
-_FACTS = """
-SELECT moment,
+_FACTS = Statement("""
+SELECT EXISTS (SELECT FROM telephony_engine WHERE seen_at > %(alive_since)s),
+       moment,
        (SELECT count(*) FROM calls_call
         WHERE customer_id = %(customer)s AND NOT (status IN ('canceled', 'completed', 'failed'))),
        (SELECT count(*) FROM calls_call
@@ -239,4 +240,4 @@ SELECT moment,
                WHERE customer_id = %(customer)s AND number_e164 = %(caller_id)s AND is_active),
        (SELECT status = 'suspended' FROM applications_customer WHERE id = %(customer)s)
 FROM (SELECT clock_timestamp() AS moment OFFSET 0) AS clock
-"""
+""")

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from time import monotonic
+from uuid import uuid4
 
 from django.db import InterfaceError, OperationalError, transaction
 
@@ -44,14 +45,14 @@ def sweep(*, now: datetime, engine_now: datetime, seconds: float = 1.0) -> int:
 
     due = Call.objects.filter(LIVE, extend_at__lte=engine_now, intent="").order_by("extend_at")
     for call_id, customer_id in list(due.values_list("pk", "customer_id")[:_BATCH]):
-        if monotonic() - began > seconds:
+        if monotonic() - began >= seconds:
             break
         try:
             _see_to(call_id, customer_id, now, engine_clock)
         except (OperationalError, InterfaceError, EngineUnreachable):
             raise
         except EngineError as error:
-            logger.warning("the timer of call %s was not moved, the sweep will try again: %s", call_id, error)
+            logger.warning("the engine would not serve call %s, the sweep will try again: %s", call_id, error)
         except Exception:  # or one call would keep all others from their money
             logger.exception("no money could be found for call %s", call_id)
         count += 1
@@ -64,7 +65,7 @@ def _see_to(call_id: int, customer_id: int, now: datetime, engine_clock: Clock) 
         call = Call.objects.select_for_update(no_key=True).get(pk=call_id)
         if call.is_final or call.intent or call.answered_at is None:
             return
-        funded_seconds = _paid_seconds(call, account, engine_clock())
+        funded_seconds, is_refused = _paid_seconds(call, account, engine_clock())
         # What has to be done after this transaction is due again in a moment, should it fail or never be reached.
         call.extend_at = engine_clock() + _AGAIN
         call.deadline_at = call.answered_at + timedelta(seconds=call.timer_for(funded_seconds)) + lifecycle.OVER_TIME
@@ -73,13 +74,17 @@ def _see_to(call_id: int, customer_id: int, now: datetime, engine_clock: Clock) 
     crashpoint("extended_before_timer")
     if funded_seconds > call.funded_seconds:
         _move_timer(call, funded_seconds, engine_clock)
+    if is_refused:
+        _warn(call)
 
 
-def _paid_seconds(call: Call, account: ledger.Account, engine_now: datetime) -> int:
-    """Return the seconds of talk that the call's hold pays for, having extended it in its last minute."""
+def _paid_seconds(call: Call, account: ledger.Account, engine_now: datetime) -> tuple[int, bool]:
+    """Return the seconds of talk that the call's hold pays for, having extended it in its last minute, and whether
+    more of it has been refused just now.
+    """
     paid = ledger.funded_seconds(key=call.public_id)
     if call.answered_at is None or engine_now < call.answered_at + timedelta(seconds=paid) - EXTEND_BEFORE:
-        return paid
+        return paid, False
     extension = ledger.extend(
         account=account,
         key=call.public_id,
@@ -93,7 +98,8 @@ def _paid_seconds(call: Call, account: ledger.Account, engine_now: datetime) -> 
         _tell(call, "hold_extended", extension, engine_now)
     elif extension.limited_by and not _is_known(call, extension):
         _tell(call, "extension_refused", extension, engine_now)
-    return extension.funded_seconds
+        return paid, True
+    return extension.funded_seconds, False
 
 
 def _tell(call: Call, kind: str, extension: ledger.Extension, at: datetime) -> None:
@@ -112,9 +118,22 @@ def _is_known(call: Call, refusal: ledger.Extension) -> bool:
     )
 
 
+def _warn(call: Call) -> None:
+    """Say on the line that the call will be cut, where its customer wants that said: after what is played already."""
+    channel_id = _channel_id(call)
+    if call.customer.funds_warning and channel_id is not None:
+        media = [f"say:{call.customer.funds_warning}"]
+        link.adapter().play(channel_id, playback_id=str(uuid4()), media=media)
+
+
+def _channel_id(call: Call) -> str | None:
+    channel_id = call.attempts.exclude(state=Attempt.State.ENDED).values_list("channel_id", flat=True).first()
+    return None if channel_id is None else str(channel_id)
+
+
 def _move_timer(call: Call, funded_seconds: int, engine_clock: Clock) -> None:
     """Have the engine end the call when what is paid for now is over; note that it knows."""
-    channel_id = call.attempts.exclude(state=Attempt.State.ENDED).values_list("channel_id", flat=True).first()
+    channel_id = _channel_id(call)
     if channel_id is None or call.answered_at is None:
         return
     timer_seconds = min(call.timer_for(funded_seconds) + _IN_HAND_SECONDS, call.max_duration_seconds)
@@ -122,7 +141,7 @@ def _move_timer(call: Call, funded_seconds: int, engine_clock: Clock) -> None:
     began = engine_clock()
     if ends_at <= began:
         return  # the engine should have ended it; the sweep of what is overdue does
-    link.adapter().set_timer(str(channel_id), seconds=(ends_at - began).total_seconds())
+    link.adapter().set_timer(channel_id, seconds=(ends_at - began).total_seconds())
     crashpoint("timer_moved")
     if engine_clock() - began > timedelta(seconds=_PROMPT_SECONDS):
         return  # the timer counts from its setting, whenever that was: it is set again

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from django.db import connection
 
+from minivoice.prepared import Statement
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
@@ -22,7 +24,7 @@ def outbound_trunks(*, customer_id: int, number: str, without: Sequence[int] = (
     trunks not to use again.
     """
     with connection.cursor() as cursor:
-        cursor.execute(_OUTBOUND, {"customer": customer_id})
+        _OUTBOUND.run(cursor, {"customer": customer_id})
         trunks = cursor.fetchall()
     own = [trunk for trunk in trunks if trunk[2]]
     digits = number.removeprefix("+")
@@ -33,8 +35,8 @@ def outbound_trunks(*, customer_id: int, number: str, without: Sequence[int] = (
     ]
 
 
-_OUTBOUND = """
+_OUTBOUND = Statement("""
 SELECT id, endpoint, customer_id IS NOT NULL, allowed_prefixes FROM telephony_trunk
 WHERE is_active AND direction IN ('outbound', 'both') AND (customer_id = %(customer)s OR customer_id IS NULL)
 ORDER BY priority, id
-"""
+""")

@@ -10,6 +10,7 @@ from django.db import connection, transaction
 from applications.events import CHOSEN, DOCUMENTED
 from applications.models import Application
 from minivoice import clock, errors, ids, nudge
+from minivoice.prepared import Statement
 from webhooks import health
 from webhooks.models import WebhookEvent
 
@@ -74,8 +75,8 @@ def _insert(application: Application, event_id: str, envelope: dict[str, Any], *
     """Insert the row; False when the id is taken: in one microsecond two meet once in a thousand."""
     status = _status(application)
     with connection.cursor() as cursor:
-        cursor.execute(
-            _INSERT,
+        _INSERT.run(
+            cursor,
             [
                 event_id,
                 event_id.replace("evt_", "whd_", 1),
@@ -102,9 +103,9 @@ def _status(application: Application) -> WebhookEvent.Status:
 
 
 # One statement: this is part of every create. Both ids have the same digits: one conflict clause is enough.
-_INSERT = """
+_INSERT = Statement("""
     INSERT INTO webhooks_webhookevent (public_id, delivery_id, application_id, type, call_id, sequence, body,
         created_at, url, status, next_attempt_at, error, attempts, is_in_flight)
     VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 0, false)
     ON CONFLICT (public_id) DO NOTHING
-"""
+""")

@@ -1,4 +1,4 @@
-"""Where customers may call. Those that are there get the safe start of new ones."""
+"""Where customers may call, and what is said before a call is cut. Those there are get the safe start of new ones."""
 
 import django.contrib.postgres.fields
 from django.db import migrations, models
@@ -43,6 +43,18 @@ class Migration(migrations.Migration):
                 db_default=False,
                 default=False,
                 help_text="calls to numbers that a country's own plan says are premium-rate",
+            ),
+        ),
+        migrations.AddField(
+            model_name="customer",
+            name="funds_warning",
+            field=models.CharField(
+                blank=True,
+                db_default="",
+                default="",
+                help_text="said on a call that cannot be paid for any longer, up to a minute before it is cut; "
+                "empty: nothing",
+                max_length=200,
             ),
         ),
     ]

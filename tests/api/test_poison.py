@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from calls.models import Call
-from minivoice.openapi.document import document
 from tests.api import doors
+from tests.api.contract import described
 from tests.api.doors import Door
 from tests.conftest import Actor, refusal
 
@@ -94,7 +94,7 @@ NAMED = [door for door in doors.every() if "{" in door.path]
 ASKED = [
     (door, parameter["name"])
     for door in doors.every()
-    for parameter in document()["paths"][door.path][door.method].get("parameters", [])
+    for parameter in described()["paths"][door.path][door.method].get("parameters", [])
     if parameter["in"] == "query"
 ]
 
@@ -121,7 +121,7 @@ def raw(
 def documented(door: Door, response: Any) -> tuple[int, str]:
     """Return status and code of a refusal that the OpenAPI tells of."""
     found = refusal(response)
-    answers = document()["paths"][door.path][door.method]["responses"]
+    answers = described()["paths"][door.path][door.method]["responses"]
     codes = answers[str(found[0])]["content"]["application/json"]["examples"]
     assert found[1] in codes
     assert found[0] < 500

@@ -9,6 +9,7 @@ import pytest
 from django.db import connection
 from django.db.models import F
 
+from applications.models import Customer
 from billing import ledger, rating
 from billing.models import Balance, Hold, Rate
 from calls import funding, lifecycle
@@ -33,6 +34,7 @@ class TimedEngine(FakeEngine):
         self.at: datetime | None = None
         self.ends_at: dict[str, datetime] = {}
         self.errors: list[EngineError] = []
+        self.said: list[tuple[str, list[str], datetime | None]] = []
 
     def pick_up(self, call: Call, *, at: datetime) -> None:
         """The callee answers: the timer begins."""
@@ -47,11 +49,16 @@ class TimedEngine(FakeEngine):
         assert self.at is not None
         self.ends_at[channel_id] = self.at + timedelta(seconds=seconds)
 
+    def play(self, channel_id: str, *, playback_id: str, media: list[str]) -> None:
+        assert playback_id
+        self.said.append((channel_id, media, self.at))
+
 
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> TimedEngine:
     engine = TimedEngine()
     monkeypatch.setattr(link, "adapter", lambda: engine)
+    monkeypatch.setattr(funding, "monotonic", lambda: 0.0)  # a sweep takes no time, however busy the machine is
     return engine
 
 
@@ -165,6 +172,20 @@ def test_a_refusal_is_told_once_and_names_what_refused(acme: Actor, engine: Time
     assert call.end_reason == "out_of_funds"
     (refused,) = lines(call, "extension_refused")
     assert refused == {"limited_by": "day_cap", "funded_seconds": 60, "hold": "0.60"}
+
+
+def test_who_wants_it_hears_that_the_call_will_be_cut(acme: Actor, engine: TimedEngine, now: datetime) -> None:
+    Customer.objects.filter(pk=acme.customer.pk).update(funds_warning="This call ends in a minute.")
+    give(acme, "1.20")
+    call = answered(acme, engine, now)
+
+    ended = talk(call, engine, until=10_800)
+
+    channel_id, media, at = engine.said[0]
+    assert (channel_id, media) == (str(latest(call).channel_id), ["say:This call ends in a minute."])
+    assert at == now + timedelta(seconds=60)
+    assert len(engine.said) == 1
+    assert ended == pytest.approx(119, abs=0.3)
 
 
 def test_an_extension_that_falls_short_says_why(acme: Actor, engine: TimedEngine, now: datetime) -> None:

@@ -1,22 +1,18 @@
 """Funds for k calls are k calls, whoever asks and whatever else moves the money, and the books agree all the while."""
 
-import threading
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import timedelta
 from decimal import Decimal
 from random import Random
 from typing import Any
 
 import pytest
-from django.db import connections
 
 from applications.models import Customer
 from billing.models import Balance
-from calls import audit, dialing, lifecycle
+from calls import dialing, lifecycle
 from calls.models import Attempt, Call
 from minivoice import clock
 from telephony import link
@@ -24,12 +20,12 @@ from telephony.engines.facts import Fact, Kind
 from tests import factories
 from tests.calls.steps import FakeEngine
 from tests.conftest import Actor, actor
+from tests.races.auditor import auditor
 
 pytestmark = pytest.mark.usefixtures("audited", "world", "nobody_dials", "calls_waiting")
 
 CREATES = 500
 APPLICATIONS = 20
-READS_A_SECOND = 10
 
 
 @pytest.mark.parametrize("k", [1, 7, 50])
@@ -85,25 +81,3 @@ def live_and_die() -> str:
         for kind, at in [(Kind.ANSWERED, now), (Kind.ENDED, later), (Kind.ENDED, later)]:
             lifecycle.record(Fact(kind=kind, channel_id=str(channel_id), at=at), now=clock.now())
     return "lived and died"
-
-
-@contextmanager
-def auditor() -> Iterator[list[tuple[str, ...]]]:
-    """Audit ten times a second, or as often as the machine can; each read is the promises it found broken."""
-    reads: list[tuple[str, ...]] = []
-    over = threading.Event()
-
-    def read() -> None:
-        while not over.is_set():
-            began_at = time.monotonic()
-            reads.append(tuple(finding.promise for finding in audit.run() if finding.violations))
-            over.wait(max(0.0, 1 / READS_A_SECOND - (time.monotonic() - began_at)))
-        connections.close_all()
-
-    with ThreadPoolExecutor(1) as one:
-        reading = one.submit(read)
-        try:
-            yield reads
-        finally:
-            over.set()
-            reading.result()
