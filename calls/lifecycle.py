@@ -167,6 +167,8 @@ def end(call: Call, ending: Ending, *, now: datetime) -> None:
     Flow.objects.filter(call=call).delete()
     timeline.add(call, f"call_{call.status}", at=now, **rendering.outcome(call), **_arithmetic(call))
     _publish(call, f"call.{call.status}", {**rendering.outcome(call)}, now)
+    if outbox.wants(call.application, "call.settled"):
+        _publish(call, "call.settled", rendering.settlement(call), now)
     call.save()
     rollup.add(call, settled_at=now)
     crashpoint("end_before_commit")
