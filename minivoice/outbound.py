@@ -132,14 +132,14 @@ class Client:
         try:
             async with asyncio.timeout(limits.total_seconds):
                 answer = await self._exchange(method, target, body=body, headers=headers or {}, limits=limits)
-            if len(answer.body) < limits.max_bytes:  # else it was cut, on purpose
-                exchange.check()
-            return answer
         except Failure:
             raise
         except Exception as error:
             exchange.check()
             raise _failure(error) from error
+        if len(answer.body) < limits.max_bytes:  # else it was cut, on purpose
+            exchange.check()
+        return answer
 
     async def _exchange(
         self, method: str, target: URL, *, body: bytes, headers: Mapping[str, str], limits: Limits
