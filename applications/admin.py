@@ -1,11 +1,13 @@
 """Console: applications and their keys. Customers are here too, but registered by `billing`, with their money."""
 
 import re
+from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminTextInputWidget
@@ -104,6 +106,24 @@ class ApplicationForm(console.SecretsForm):
         return wanted
 
 
+class EndpointFilter(admin.SimpleListFilter):
+    """Applications whose webhook URL is in trouble."""
+
+    title = "webhook endpoint"
+    parameter_name = "endpoint"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Return what can be chosen."""
+        return [("failing", "Failing"), ("disabled", "Disabled")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Application]) -> QuerySet[Application]:
+        """Return the applications chosen."""
+        if self.value() is None:
+            return queryset
+        failing = queryset.filter(webhook_failing_since__isnull=False)
+        return failing.filter(webhook_disabled_at__isnull=self.value() == "failing")
+
+
 class KeyForm(forms.Form):
     """What a new key may do."""
 
@@ -140,23 +160,23 @@ class ApplicationAdmin(console.Admin):
     """Applications: deactivated rather than deleted."""
 
     form = ApplicationForm
-    list_display = ["name", "customer", "public_id", "is_active", "created_at"]
-    list_filter = ["is_active"]
+    list_display = ["name", "customer", "public_id", "is_active", "trouble", "created_at"]
+    list_filter = ["is_active", EndpointFilter]
     list_select_related = ["customer"]
     search_fields = ["name", "=public_id", "customer__name"]
     search_help_text = "Name, application id or customer"
     ordering = ["-id"]
     autocomplete_fields = ["customer"]
-    readonly_fields = ["public_id", "created_at"]
+    readonly_fields = ["public_id", "created_at", "endpoint"]
     fixed_fields = ["customer"]
     secret_fields = ["webhook_secret"]
     fieldsets = [
         (None, {"fields": ["customer", "name", "is_active", "public_id", "created_at"]}),
         ("Instructions", {"fields": ["answer_url", "answer_method", "fallback_url"]}),
-        ("Webhooks", {"fields": ["webhook_url", "webhook_secret", "webhook_events"]}),
+        ("Webhooks", {"fields": ["webhook_url", "endpoint", "webhook_secret", "webhook_events"]}),
     ]
     inlines = [KeyInline]
-    actions_detail = ["issue_key"]
+    actions_detail = ["issue_key", "enable_endpoint"]
 
     def get_urls(self) -> list[URLPattern]:
         """Add the page that revokes a key."""
@@ -166,6 +186,63 @@ class ApplicationAdmin(console.Admin):
             name="applications_application_revoke",
         )
         return [revoke, *super().get_urls()]
+
+    def get_actions_detail(self, request: HttpRequest, object_id: str) -> list[Any]:
+        """Offer to enable an endpoint that is disabled."""
+        application = self.get_object(request, object_id)
+        actions: list[Any] = super().get_actions_detail(request, object_id)
+        if application and application.webhook_disabled_at:
+            return actions
+        return [action for action in actions if not action.action_name.endswith("enable_endpoint")]
+
+    def save_model(self, request: HttpRequest, obj: Application, form: Any, change: bool) -> None:
+        """Save what was changed, and nothing that the pump may have written meanwhile; a new URL is enabled."""
+        if not change:
+            obj.save()
+            return
+        renewed = obj.renew_endpoint(clock.now()) if "webhook_url" in form.changed_data else []
+        obj.save(update_fields=[*form.changed_data, *renewed])
+
+    @admin.display(description="webhook endpoint")
+    def endpoint(self, application: Application) -> str:
+        """How the webhook URL fares."""
+        if application.webhook_disabled_at:
+            at = console.moment(application.webhook_disabled_at)
+            return f"Disabled at {at}: {application.disabled_because()}"
+        if application.webhook_failing_since:
+            return f"Failing since {console.moment(application.webhook_failing_since)}"
+        return "No failure since the last success" if application.webhook_url else console.NOTHING
+
+    @admin.display(description="webhooks")
+    def trouble(self, application: Application) -> str:
+        """The trouble with its webhook URL, if there is any."""
+        if application.webhook_disabled_at:
+            return f"disabled since {console.moment(application.webhook_disabled_at)}"
+        failing_since = application.webhook_failing_since
+        return f"failing since {console.moment(failing_since)}" if failing_since else console.NOTHING
+
+    @console.action(
+        description="Enable endpoint",
+        url_path="enable-endpoint",
+        permission="applications.change_application",
+        icon="webhook",
+    )
+    def enable_endpoint(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Ask for a reason; have events sent to the webhook URL again."""
+        application = self.find(request, object_id)
+        form = console.ReasonForm(console.answers(request))
+        if not form.is_valid():
+            facts = {"Application": application, "Webhook URL": application.webhook_url}
+            facts["Endpoint"] = self.endpoint(application)
+            title = "Send events to this endpoint again"
+            return self.ask(request, application, form=form, title=title, button="Enable", facts=facts)
+        if application.webhook_disabled_at:
+            with transaction.atomic():
+                application.save(update_fields=application.renew_endpoint(clock.now()))
+                why = form.cleaned_data["reason"]
+                self.log_change(request, application, f"webhook endpoint enabled. Reason: {why}")
+        messages.success(request, "The endpoint is enabled. What it has missed is sent when it is replayed.")
+        return self.back_to(application)
 
     @console.action(description="Issue a key", url_path="issue-key", permission="applications.add_apikey", icon="key")
     def issue_key(self, request: HttpRequest, object_id: str) -> HttpResponse:

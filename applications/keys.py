@@ -13,6 +13,7 @@ from django.db.models import Model
 from applications.models import ApiKey, Application, Customer
 from minivoice import errors
 from minivoice.fields import SecretField
+from minivoice.prepared import Statement
 
 PREFIX = "mv_live_"
 _SHOWN_CHARACTERS = 12
@@ -87,7 +88,7 @@ def revoke(key: ApiKey, *, now: datetime, with_issued: bool = False) -> None:
 def recognise(text: str) -> Caller | None:
     """Return whose key `text` is; None when it is unknown, revoked, or its application is inactive."""
     with connection.cursor() as cursor:
-        cursor.execute(_recognise_sql(), [digest(text)])
+        _recognise().run(cursor, [digest(text)])
         row = cursor.fetchone()
     if row is None:
         return None
@@ -127,17 +128,17 @@ def _columns(model: type[Model]) -> list[str]:
 
 
 @cache
-def _recognise_sql() -> str:
-    """One statement text for every request: composing it anew cost more than running it."""
+def _recognise() -> Statement:
+    """The statement of every request, composed once."""
     wanted = [f"application.{name}" for name in _columns(Application)]
     wanted += [f"customer.{name}" for name in _columns(Customer)]
-    return f"""
+    return Statement(f"""
     SELECT key.id, key.scopes, key.last_used_at, {", ".join(wanted)}
     FROM applications_apikey AS key
     JOIN applications_application AS application ON application.id = key.application_id AND application.is_active
     JOIN applications_customer AS customer ON customer.id = application.customer_id
     WHERE key.digest = %s AND key.revoked_at IS NULL
-    """  # noqa: S608  names of our own columns
+    """)  # noqa: S608  names of our own columns
 
 
 _REVOKE_TREE = """

@@ -1,6 +1,6 @@
 """Customers, their applications, and the keys applications sign in with."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
@@ -82,6 +82,8 @@ class Customer(models.Model):
 class Application(models.Model):
     """A customer's program: where its instructions come from and where its events go."""
 
+    ENDPOINT_PATIENCE = timedelta(days=3)  # without a success, then the webhook URL is disabled
+
     class Method(models.TextChoices):
         GET = "GET"
         POST = "POST"
@@ -97,6 +99,16 @@ class Application(models.Model):
     previous_webhook_secret = SecretField(blank=True, default="", db_default="", editable=False)
     previous_secret_expires_at = models.DateTimeField(null=True, editable=False)
     webhook_events = ArrayField(models.CharField(max_length=32), default=list, blank=True)
+    # The health of the webhook URL, kept by webhooks.health
+    webhook_failing_since = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="the first failure after the last success"
+    )
+    webhook_disabled_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="when it was given up; saving the URL enables it"
+    )
+    webhook_saved_at = models.DateTimeField(null=True, editable=False)  # what was sent before says nothing of it
+    webhook_is_draining = models.BooleanField(default=False, db_default=False, editable=False)
+    webhook_notice_due_at = models.DateTimeField(null=True, editable=False)
     is_active = models.BooleanField(default=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -109,6 +121,21 @@ class Application(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def renew_endpoint(self, now: datetime) -> list[str]:
+        """Forget how the webhook URL has fared, as it has been saved at `now`; return the names of the fields set."""
+        self.webhook_saved_at = now
+        self.webhook_failing_since = self.webhook_disabled_at = self.webhook_notice_due_at = None
+        return ["webhook_saved_at", "webhook_failing_since", "webhook_disabled_at", "webhook_notice_due_at"]
+
+    def disabled_because(self) -> str:
+        """Return why the webhook URL is disabled, '' when it is not."""
+        failing_since, disabled_at = self.webhook_failing_since, self.webhook_disabled_at
+        if failing_since is None or disabled_at is None:
+            return ""
+        if disabled_at - failing_since < self.ENDPOINT_PATIENCE:
+            return "it answered 410 (Gone)"
+        return f"no delivery has succeeded since {failing_since:%Y-%m-%d %H:%M} UTC"
 
     def previous_secret_at(self, now: datetime) -> str:
         """Return the secret that still signs beside the present one at `now`, '' when none does."""

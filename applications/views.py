@@ -60,6 +60,8 @@ class ApplicationObject(TypedDict):
     fallback_url: str | None
     webhook_url: str | None
     webhook_events: list[str]
+    webhook_failing_since: schema.Time | None
+    webhook_disabled_at: schema.Time | None
     is_active: bool
     created_at: schema.Time
 
@@ -133,6 +135,7 @@ class OneApplication(api.View):
         "update_application",
         "Change an application",
         description="Fields that are not given stay as they are; `null` or an empty string clears a URL. "
+        "A `webhook_url` that was disabled is enabled by sending it again. "
         "The secret is replaced by `rotate_webhook_secret`.",
         body=ApplicationChangeForm,
         answers={200: ApplicationObject},
@@ -145,7 +148,8 @@ class OneApplication(api.View):
             raise errors.InvalidRequest("webhook_secret has an address of its own", param="webhook_secret")
         for name, value in changes.items():
             setattr(application, name, value)
-        application.save(update_fields=list(changes))
+        renewed = application.renew_endpoint(clock.now()) if "webhook_url" in changes else []
+        application.save(update_fields=[*changes, *renewed])
         return Response(render(application))
 
     @schema.operation(
@@ -252,6 +256,8 @@ def render(row: Application) -> ApplicationObject:
         "fallback_url": row.fallback_url or None,
         "webhook_url": row.webhook_url or None,
         "webhook_events": row.webhook_events,
+        "webhook_failing_since": clock.text(row.webhook_failing_since),
+        "webhook_disabled_at": clock.text(row.webhook_disabled_at),
         "is_active": row.is_active,
         "created_at": clock.text(row.created_at),
     }

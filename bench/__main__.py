@@ -19,6 +19,7 @@ HERE = Path(__file__).resolve().parent
 BENCHMARKS = (
     "accept",
     "settle",
+    "deliver",
     "rates",
     "import",
     "memory",

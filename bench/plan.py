@@ -6,7 +6,7 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """Rounds of so many seconds each, over so many connections, in a world of so many rows; for `memory`, how many
-    calls are up, for how long before it measures and while it does.
+    calls are up, for how long before it measures and while it does; for `deliver`, how many events a round has.
     """
 
     rounds: int = 3
@@ -17,3 +17,4 @@ class Plan:
     calls: int = 1_000
     settle_seconds: int = 60
     talk_seconds: int = 180
+    events: int = 10_000

@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 import shutil
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -10,7 +11,7 @@ from typing import Self
 
 from minivoice.local import kept, postgres, processes, sockets, valkey
 from minivoice.local.lock import StateLock
-from minivoice.local.supervisor import StartFailed, Supervisor
+from minivoice.local.supervisor import Process, StartFailed, Supervisor
 
 
 class Stack:
@@ -64,6 +65,19 @@ class Stack:
     def start_simulator(self, *, port: int, user: str) -> None:
         """Start the simulated network; its password is the run's ENGINE_PASSWORD."""
         self._supervisor.start(processes.simulator(port=port, environment={**os.environ, "ENGINE_USER": user}))
+
+    def start_receiver(self, *, port: int) -> None:
+        """Start the web server that webhooks are sent to."""
+        argv = [sys.executable, "-m", "bench.receiver", str(port)]
+        self._supervisor.start(
+            Process(
+                name="receiver",
+                argv=argv,
+                environment=os.environ,
+                folder=processes.ROOT,
+                ready=lambda: processes.answers(port, "/"),
+            )
+        )
 
     def pgbench(self, *options: str) -> list[str]:
         """Return the command of pgbench, from the same wheel as the server, against the database."""

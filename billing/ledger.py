@@ -17,6 +17,7 @@ from django.db import IntegrityError, connection, transaction
 from billing import rating
 from billing.models import Balance, Entry
 from minivoice import ids
+from minivoice.prepared import Statement
 
 
 class DuplicateEntry(Exception):
@@ -78,7 +79,7 @@ def lock(*, customer_id: int, now: datetime) -> Account:
     `now` says which day is today: one that waits for the lock across midnight is judged by the day it came.
     """
     with connection.cursor() as cursor:
-        cursor.execute(_LOCK, [now.astimezone(UTC).date(), customer_id])
+        _LOCK.run(cursor, [now.astimezone(UTC).date(), customer_id])
         row = cursor.fetchone()
     if row is None:
         raise Balance.DoesNotExist
@@ -88,8 +89,8 @@ def lock(*, customer_id: int, now: datetime) -> Account:
 def hold(*, customer_id: int, key: str, amount: Decimal, funded_seconds: int, now: datetime) -> bool:
     """Set `amount` aside for the call `key`; return False, changing nothing, when it is not available."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            _HOLD,
+        _HOLD.run(
+            cursor,
             {"customer": customer_id, "key": key, "amount": amount, "seconds": funded_seconds, "now": now},
         )
         return bool(cursor.rowcount)
@@ -227,15 +228,15 @@ def _close(key: str, now: datetime) -> tuple[int, Decimal] | None:
     return row
 
 
-_LOCK = """
+_LOCK = Statement("""
 SELECT posted, held, credit_limit, day_cap, highest_price_per_minute,
        COALESCE((SELECT charged FROM billing_spendday AS spend
                  WHERE spend.customer_id = balance.customer_id AND day = %s), 0),
        currency
 FROM billing_balance AS balance WHERE customer_id = %s FOR UPDATE
-"""
+""")
 
-_HOLD = """
+_HOLD = Statement("""
 WITH taken AS (
     UPDATE billing_balance SET held = held + %(amount)s
     WHERE customer_id = %(customer)s AND (posted + credit_limit - held >= %(amount)s OR %(amount)s = 0)
@@ -243,7 +244,7 @@ WITH taken AS (
 )
 INSERT INTO billing_hold (key, customer_id, amount, funded_seconds, opened_at)
 SELECT %(key)s, customer_id, %(amount)s, %(seconds)s, %(now)s FROM taken
-"""
+""")
 
 _EXTEND = """
 WITH taken AS (

@@ -6,6 +6,7 @@ from datetime import datetime
 from django.db import connection
 
 from billing.rating import Price
+from minivoice.prepared import Statement
 
 _LONGEST_PREFIX = 15
 
@@ -32,7 +33,7 @@ def quote(*, customer_id: int, number: str, now: datetime) -> Quote | None:
     digits = number.removeprefix("+")[:_LONGEST_PREFIX]
     prefixes = [digits[:length] for length in range(len(digits), 0, -1)]
     with connection.cursor() as cursor:
-        cursor.execute(_QUOTE, {"customer": customer_id, "now": now, "prefixes": prefixes})
+        _QUOTE.run(cursor, {"customer": customer_id, "now": now, "prefixes": prefixes})
         row = cursor.fetchone()
     if row is None:
         return None
@@ -40,7 +41,7 @@ def quote(*, customer_id: int, number: str, now: datetime) -> Quote | None:
     return Quote(version_id, prefix, description, blocked, currency, Price(*figures))
 
 
-_QUOTE = """
+_QUOTE = Statement("""
 SELECT rate.version_id, rate.prefix, rate.description, rate.blocked, balance.currency,
        rate.price_per_minute, rate.connection_fee, rate.initial_increment, rate.subsequent_increment,
        rate.minimum_charge
@@ -53,4 +54,4 @@ CROSS JOIN LATERAL (
 JOIN billing_rate AS rate ON rate.version_id = version.id AND rate.prefix = ANY(%(prefixes)s)
 WHERE balance.customer_id = %(customer)s
 ORDER BY length(rate.prefix) DESC LIMIT 1
-"""
+""")

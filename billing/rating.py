@@ -60,6 +60,22 @@ def charge(price: Price, seconds: int) -> Charge:
     return Charge(seconds, billed, max(rounded, price.minimum_charge))
 
 
+def lines(price: Price, charge: Charge, *, overrun: Decimal) -> dict[str, Decimal]:
+    """Return what a charge less `overrun` is made of; the amounts add up to it, to the last digit.
+
+    `connection_fee`, `talk`, and where there are such: `minimum_charge`, what talk and fee lacked of it, and `overrun`,
+    below 0: talk beyond what was paid for, which nobody is charged.
+    """
+    if not charge.billed_seconds:
+        return {}
+    exact = price.connection_fee + price.per_minute * charge.billed_seconds / _MINUTE
+    rounded = exact.quantize(_SIX_PLACES, rounding=ROUND_HALF_UP)
+    made_of = {"connection_fee": price.connection_fee, "talk": rounded - price.connection_fee}
+    if charge.amount > rounded:
+        made_of["minimum_charge"] = charge.amount - rounded
+    return made_of | ({"overrun": -overrun} if overrun else {})
+
+
 def boundary_after(price: Price, seconds: int, *, within_seconds: int) -> int:
     """Return the furthest billing boundary within some seconds after `seconds`, itself one; at least the next."""
     return seconds + max(1, within_seconds // price.subsequent_increment) * price.subsequent_increment

@@ -19,6 +19,7 @@ from applications.models import Customer
 from billing import ledger, rates, rating
 from billing.rating import Price
 from minivoice import clock, errors, money
+from minivoice.prepared import Statement
 from telephony import link, routing
 
 _PUBLIC = re.compile(r"\+[1-9][0-9]{6,14}")
@@ -55,13 +56,10 @@ def read(*, customer: Customer, caller_id: str, to: str, max_duration_seconds: i
     READ COMMITTED would show rows as they were before it was granted; the database's clock dates the call, for the
     door's `now` may lie before calls that were accepted while this one waited.
     """
-    engine_is_up = link.is_up(now=now)
     quote = rates.quote(customer_id=customer.pk, number=to, now=now)
     routes = routing.outbound_trunks(customer_id=customer.pk, number=to)
     account = ledger.lock(customer_id=customer.pk, now=now)
-    return _facts(
-        customer, caller_id, to, account, quote, max_duration_seconds, engine_is_up=engine_is_up, routes=routes
-    )
+    return _facts(customer, caller_id, to, account, quote, max_duration_seconds, routes=routes, now=now)
 
 
 def read_inbound(
@@ -69,11 +67,11 @@ def read_inbound(
 ) -> Facts:
     """Lock the customer's balance and read the facts about a call that came in for its number `to`.
 
-    It is rated by `price`, the number's own. The engine is up, for it told of the call. Needs a transaction, as `read`.
+    It is rated by `price`, the number's own. Needs a transaction, as `read`.
     """
     account = ledger.lock(customer_id=customer.pk, now=now)
     quote = rates.Quote(0, INBOUND_PREFIX, "", blocked=False, currency=account.currency, price=price)
-    return _facts(customer, caller_id, to, account, quote, max_duration_seconds, engine_is_up=True, routes=())
+    return _facts(customer, caller_id, to, account, quote, max_duration_seconds, routes=(), now=now)
 
 
 def promise(facts: Facts) -> dict[str, Any]:
@@ -122,13 +120,13 @@ def _facts(
     quote: rates.Quote | None,
     max_duration_seconds: int,
     *,
-    engine_is_up: bool,
     routes: Sequence[routing.Route],
+    now: datetime,
 ) -> Facts:
     funded, amount = _hold(quote, max_duration_seconds)
     with connection.cursor() as cursor:
-        cursor.execute(_FACTS, {"customer": customer.pk, "caller_id": caller_id})
-        accepted_at, live_calls, calls_in_last_second, caller_id_is_own, is_suspended = cursor.fetchone()
+        _FACTS.run(cursor, {"customer": customer.pk, "caller_id": caller_id, "alive_since": link.alive_since(now=now)})
+        engine_is_up, accepted_at, live_calls, calls_in_last_second, caller_id_is_own, is_suspended = cursor.fetchone()
     return Facts(
         engine_is_up=engine_is_up,
         customer=customer,
@@ -316,8 +314,9 @@ def _hold(quote: rates.Quote | None, max_duration_seconds: int) -> tuple[int, De
     return funded, rating.charge(quote.price, funded).amount
 
 
-_FACTS = """
-SELECT moment,
+_FACTS = Statement("""
+SELECT EXISTS (SELECT FROM telephony_engine WHERE seen_at > %(alive_since)s),
+       moment,
        (SELECT count(*) FROM calls_call
         WHERE customer_id = %(customer)s AND NOT (status IN ('canceled', 'completed', 'failed'))),
        (SELECT count(*) FROM calls_call
@@ -326,4 +325,4 @@ SELECT moment,
                WHERE customer_id = %(customer)s AND number_e164 = %(caller_id)s AND is_active),
        (SELECT status = 'suspended' FROM applications_customer WHERE id = %(customer)s)
 FROM (SELECT clock_timestamp() AS moment OFFSET 0) AS clock
-"""
+""")

@@ -8,6 +8,7 @@ money are the questions of `calls.books`. It is the judge of every journey and f
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from django.conf import settings
 from django.db.backends.utils import CursorWrapper
 
 from calls import books
@@ -32,6 +33,9 @@ def _findings(cursor: CursorWrapper) -> Iterator[Finding]:
         yield Finding(promise, cursor.fetchone()[0])
 
 
+# The calls of which all events are still kept (webhooks.pruning)
+_UNPRUNED = f"call.accepted_at > now() - interval '{settings.WEBHOOK_EVENT_DAYS} days'"
+
 _QUESTIONS = {
     "nothing is granted below zero": """
         SELECT customer_id FROM billing_balance AS balance
@@ -39,14 +43,15 @@ _QUESTIONS = {
           AND NOT EXISTS (SELECT FROM billing_entry AS entry WHERE entry.customer_id = balance.customer_id
                           AND kind IN ('adjustment', 'refund') AND amount < 0)
     """,
-    "an ended call has its one final event, a live one none": """
+    "an ended call has its one final event, a live one none": f"""
         SELECT call.id FROM calls_call AS call
         LEFT JOIN webhooks_webhookevent AS event ON event.call_id = call.public_id
             AND event.type IN ('call.completed', 'call.failed', 'call.canceled')
+        WHERE {_UNPRUNED}
         GROUP BY call.id
         HAVING count(event.id) <> CASE WHEN call.ended_at IS NULL OR call.parent_id IS NOT NULL THEN 0 ELSE 1 END
             OR COALESCE(max(event.type), 'call.' || call.status) <> 'call.' || call.status
-    """,
+    """,  # noqa: S608  the setting is a number
     "an ended leg is told of on its call's timeline, once": """
         SELECT leg.id FROM calls_call AS leg
         LEFT JOIN calls_callevent AS line ON line.call_id = leg.parent_id AND line.kind = 'leg_ended'
@@ -54,13 +59,14 @@ _QUESTIONS = {
         WHERE leg.parent_id IS NOT NULL
         GROUP BY leg.id HAVING count(line.id) <> CASE WHEN leg.ended_at IS NULL THEN 0 ELSE 1 END
     """,
-    "a call's events are numbered 1, 2, 3 without a gap": """
+    "a call's events are numbered 1, 2, 3 without a gap": f"""
         SELECT call.id FROM calls_call AS call
         LEFT JOIN webhooks_webhookevent AS event ON event.call_id = call.public_id
+        WHERE {_UNPRUNED}
         GROUP BY call.id
         HAVING count(event.id) <> call.events OR COALESCE(max(event.sequence), 0) <> call.events
             OR COALESCE(min(event.sequence), 1) <> 1
-    """,
+    """,  # noqa: S608
     "no call is older than its status may last": """
         SELECT id FROM calls_call
         WHERE ended_at IS NULL AND now() > CASE

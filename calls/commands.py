@@ -19,6 +19,7 @@ from calls.flow.document import Action
 from calls.models import Attempt, Call, CallEvent, Party, Reason, Status
 from minivoice import api, errors, ids, nudge
 from minivoice.crash import crashpoint
+from minivoice.prepared import Statement
 from telephony.engines.facts import Answer
 
 QUEUE_TIME = timedelta(seconds=50)
@@ -203,7 +204,7 @@ def _insert(call: Call, facts: admission.Facts) -> None:
     line = CallEvent(at=at, kind="accepted", data={"request_id": call.request_id, **admission.line(facts)})
     values = [*_values(call), *_values(attempt), *_values(line)]
     with connection.cursor() as cursor:
-        cursor.execute(_insert_sql(), values)
+        _insertion().run(cursor, values)
         (call.pk,) = cursor.fetchone()
 
 
@@ -219,16 +220,16 @@ def _columns(model: type[models.Model]) -> list[Any]:
 
 
 @cache
-def _insert_sql() -> str:
+def _insertion() -> Statement:
     def names(model: type[models.Model]) -> str:
         return ", ".join(connection.ops.quote_name(field.column) for field in _columns(model))
 
     def places(model: type[models.Model]) -> str:
         return ", ".join("%s" for _ in _columns(model))
 
-    return f"""
+    return Statement(f"""
     WITH call AS (INSERT INTO calls_call ({names(Call)}) VALUES ({places(Call)}) RETURNING id),
     attempt AS (INSERT INTO calls_attempt (call_id, {names(Attempt)}) SELECT id, {places(Attempt)} FROM call),
     line AS (INSERT INTO calls_callevent (call_id, {names(CallEvent)}) SELECT id, {places(CallEvent)} FROM call)
     SELECT id FROM call
-    """  # noqa: S608  names of our own columns
+    """)  # noqa: S608  names of our own columns

@@ -45,7 +45,7 @@ def sweep(*, now: datetime, engine_now: datetime, seconds: float = 1.0) -> int:
 
     due = Call.objects.filter(LIVE, extend_at__lte=engine_now, intent="").order_by("extend_at")
     for call_id, customer_id in list(due.values_list("pk", "customer_id")[:_BATCH]):
-        if monotonic() - began > seconds:
+        if monotonic() - began >= seconds:
             break
         try:
             _see_to(call_id, customer_id, now, engine_clock)

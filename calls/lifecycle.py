@@ -180,6 +180,8 @@ def end(call: Call, ending: Ending, *, now: datetime) -> None:
     Flow.objects.filter(call=call).delete()
     timeline.add(call, f"call_{call.status}", at=now, **rendering.outcome(call), **_arithmetic(call))
     telling.publish(call, f"call.{call.status}", {**rendering.outcome(call), **rendering.legs(call)}, now=now)
+    if outbox.wants(call.application, "call.settled"):
+        telling.publish(call, "call.settled", rendering.settlement(call), now=now)
     if call.parent is not None:
         timeline.add(call.parent, "leg_ended", at=now, leg=call.public_id, **rendering.outcome(call))
     call.save()

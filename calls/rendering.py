@@ -1,7 +1,9 @@
 """A call as JSON: what the API answers, and what webhooks and answer URLs are told."""
 
+from decimal import Decimal
 from typing import Annotated, Any, TypedDict
 
+from billing import rating
 from calls.models import Call, Party, Reason, Status
 from minivoice import money, schema
 from minivoice.clock import text
@@ -118,6 +120,21 @@ def legs(row: Call) -> dict[str, Any]:
             {"id": leg.public_id, "to": leg.to_number, "status": leg.status, **outcome(leg)}
             for leg in row.legs.order_by("id")
         ]
+    }
+
+
+def settlement(row: Call) -> dict[str, Any]:
+    """Return what an ended call was charged, with the lines that the charge is made of."""
+    seconds, billed, cost = row.duration_seconds or 0, row.billable_seconds or 0, row.cost_amount or Decimal(0)
+    overrun = row.overrun_amount or Decimal(0)
+    lines = rating.lines(row.price, rating.Charge(seconds, billed, cost + overrun), overrun=overrun)
+    return {
+        "cost_amount": money.text(cost),
+        "cost_currency": row.currency,
+        "duration_seconds": seconds,
+        "billable_seconds": billed,
+        "price_per_minute": money.text(row.price.per_minute),
+        "lines": [{"kind": kind, "amount": money.text(amount)} for kind, amount in lines.items()],
     }
 
 

@@ -7,7 +7,7 @@ import logging
 import re
 import secrets
 from collections.abc import Callable, Iterable, Mapping
-from typing import IO, Any, NoReturn, TypeVar
+from typing import IO, Any, TypeVar
 
 from django.core.exceptions import ObjectDoesNotExist, SuspiciousOperation
 from django.db import InterfaceError, OperationalError
@@ -103,14 +103,40 @@ def page(
 
     The cursor is the key of the last row seen. It needs no signature, for `rows` is already scoped to the caller.
     """
-    limit = _limit(request.query_params.get("limit"), default)
-    cursor = request.query_params.get("cursor")
-    if cursor is not None:
-        rows = rows.filter(pk__lt=_position(cursor))
-    found = list(rows.order_by("-pk")[: limit + 1])
-    shown = found[:limit]
-    following = _cursor(shown[-1]) if len(found) > limit else None
+    most = limit(request, default)
+    after = request.query_params.get("cursor")
+    if after is not None:
+        rows = rows.filter(pk__lt=position(after, keys=1)[0])
+    found = list(rows.order_by("-pk")[: most + 1])
+    shown = found[:most]
+    following = cursor(shown[-1].pk) if len(found) > most else None
     return Response({"data": [render(row) for row in shown], "count": len(shown), "next_cursor": following})
+
+
+def limit(request: Request, default: int = 50) -> int:
+    """Return how many items a request wants on a page."""
+    text = request.query_params.get("limit")
+    if text is None:
+        return default
+    if not re.fullmatch(r"[0-9]{1,3}", text) or not 1 <= int(text) <= 200:
+        raise errors.InvalidRequest("limit must be a number from 1 to 200", param="limit")
+    return int(text)
+
+
+def cursor(*keys: int) -> str:
+    """Return the text that stands for a place in a list: the keys of the last row seen, none below 0."""
+    return base64.urlsafe_b64encode(".".join(map(str, keys)).encode()).decode().rstrip("=")
+
+
+def position(cursor: str, *, keys: int, param: str = "cursor") -> list[int]:
+    """Return the `keys` many keys that a cursor stands for; `param` names the parameter that it came in."""
+    try:
+        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
+    except (binascii.Error, ValueError):
+        text = ""
+    if not re.fullmatch(r"[0-9]{1,18}(\.[0-9]{1,18})*", text) or text.count(".") != keys - 1:
+        raise errors.InvalidRequest(f"{param} is not one that a list gave out", param=param)
+    return [int(key) for key in text.split(".")]
 
 
 def handle(error: Exception, context: dict[str, Any]) -> Response | None:
@@ -197,29 +223,3 @@ def _as_api_error(error: Exception, context: dict[str, Any]) -> errors.ApiError 
         return errors.Unavailable(retry_after_seconds=2)
     logger.error("unexpected failure", exc_info=error)
     return errors.InternalError()
-
-
-def _limit(text: str | None, default: int) -> int:
-    if text is None:
-        return default
-    if not re.fullmatch(r"[0-9]{1,3}", text) or not 1 <= int(text) <= 200:
-        raise errors.InvalidRequest("limit must be a number from 1 to 200", param="limit")
-    return int(text)
-
-
-def _cursor(row: Model) -> str:
-    return base64.urlsafe_b64encode(str(row.pk).encode()).decode().rstrip("=")
-
-
-def _position(cursor: str) -> int:
-    try:
-        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
-    except (binascii.Error, ValueError):
-        _refuse_cursor()
-    if not re.fullmatch(r"[0-9]{1,18}", text):
-        _refuse_cursor()
-    return int(text)
-
-
-def _refuse_cursor() -> NoReturn:
-    raise errors.InvalidRequest("cursor is not one that a list gave out", param="cursor")

@@ -7,6 +7,31 @@ from typing import Any
 from celery import Celery
 from celery.signals import beat_init, celeryd_init
 from django.core.exceptions import ImproperlyConfigured
+from kombu.transport import redis, virtual
+
+
+class _PlacesFreed(redis.QoS):
+    """Frees a task's place also when Redis cannot be told that the task has ended.
+
+    Kombu keeps it until then, and Celery tells only once: a Redis that was frozen while as many tasks ended as a
+    worker has places would have stopped it for good. The message comes again after `visibility_timeout`; it is a
+    nudge, and does no harm.
+    """
+
+    def ack(self, delivery_tag: Any) -> None:
+        try:
+            super().ack(delivery_tag)
+        finally:
+            virtual.QoS.ack(self, delivery_tag)
+
+    def reject(self, delivery_tag: Any, requeue: bool = False) -> None:
+        try:
+            super().reject(delivery_tag, requeue=requeue)
+        finally:
+            virtual.QoS.ack(self, delivery_tag)
+
+
+redis.Channel.QoS = _PlacesFreed
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "minivoice.settings")
 

@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 _QUIET_SECONDS = 5.0
 _PENDING_MILLISECONDS = 1000
+_PIECE_SECONDS = 0.5  # less than the socket's timeout
 _quiet_until = 0.0
 
 
@@ -50,14 +51,17 @@ def woken(task: str) -> None:
 
 def wait(topic: str, seconds: float) -> str | None:
     """Return the word told about `topic` within `seconds`, or None. Hold no transaction while waiting."""
-    if _is_quiet():
-        return None
-    try:
-        answer = _redis_waiting.blpop([_topic(topic)], timeout=seconds)
-    except (RedisError, OSError) as error:
-        _be_quiet(error)
-        return None
-    return str(answer[1]) if answer else None
+    ends_at = time.monotonic() + seconds
+    while not _is_quiet() and (left := ends_at - time.monotonic()) > 0:
+        try:
+            # In short pieces: a Redis that freezes meanwhile is given up as soon as one that was frozen before.
+            answer = _redis.blpop([_topic(topic)], timeout=max(min(left, _PIECE_SECONDS), 0.01))
+        except (RedisError, OSError) as error:
+            _be_quiet(error)
+            return None
+        if answer:
+            return str(answer[1])
+    return None
 
 
 def tell(topic: str, word: str) -> None:
@@ -81,10 +85,10 @@ def answers() -> bool:
         return False
 
 
-def _connect(socket_timeout: float) -> Redis:
+def _connect() -> Redis:
     return Redis.from_url(
         settings.REDIS_URL,
-        socket_timeout=socket_timeout,
+        socket_timeout=1.0,
         socket_connect_timeout=1.0,
         retry=Retry(NoBackoff(), 0),
         decode_responses=True,
@@ -109,5 +113,4 @@ def _be_quiet(error: Exception) -> None:
     logger.warning("redis does not answer, nudges pause for %s s: %s", _QUIET_SECONDS, type(error).__name__)
 
 
-_redis = _connect(1.0)
-_redis_waiting = _connect(settings.ORIGINATE_WAIT_SECONDS + 1.0)
+_redis = _connect()

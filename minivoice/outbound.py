@@ -3,10 +3,12 @@
 Nothing but public addresses is ever dialled (`minivoice.addresses`; `OUTBOUND_ALLOWED` is exempt): each
 socket is judged when it is made, whatever the URL, the resolver or the library said before. Redirects are
 not followed, proxies of the environment not used, cookies not kept. One deadline holds for everything: a
-limit on each read would let a dripping server hold on for ever.
+limit on each read would let a dripping server hold on for ever. One count holds for every byte that comes in:
+a limit on the body alone would let endless interim answers, blank lines or empty chunks keep us busy.
 """
 
 import asyncio
+import errno
 import re
 import socket
 import time
@@ -37,7 +39,10 @@ class Lookup(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What one request may cost. A longer body is cut with `truncate`, else it is a failure."""
+    """What one request may cost. A longer body is cut with `truncate`, else it is a failure.
+
+    Whatever is not body (TLS, head, framing) may take another 64 KiB.
+    """
 
     total_seconds: float
     max_bytes: int
@@ -119,14 +124,22 @@ class Client:
             target = addresses.check_url(url)
         except ValueError as error:
             raise Failure("blocked_address", str(error)) from error
-        _exempt.set(addresses.is_allowed_inside(target.raw_host or "", target.port or 0))
+        exchange = _Exchange(
+            is_exempt=addresses.is_allowed_inside(target.raw_host or "", target.port or 0),
+            bytes_left=limits.max_bytes + _BYTES_BESIDE_THE_BODY,
+        )
+        _current.set(exchange)
         try:
             async with asyncio.timeout(limits.total_seconds):
-                return await self._exchange(method, target, body=body, headers=headers or {}, limits=limits)
+                answer = await self._exchange(method, target, body=body, headers=headers or {}, limits=limits)
         except Failure:
             raise
         except Exception as error:
+            exchange.check()
             raise _failure(error) from error
+        if len(answer.body) < limits.max_bytes:  # else it was cut, on purpose
+            exchange.check()
+        return answer
 
     async def _exchange(
         self, method: str, target: URL, *, body: bytes, headers: Mapping[str, str], limits: Limits
@@ -175,7 +188,25 @@ class SystemLookup:
 
 
 _TOO_LONG_A_HEAD = re.compile("Got more than|Too many headers")  # aiohttp tells these apart in words only
-_exempt: ContextVar[bool] = ContextVar("_exempt", default=False)  # this request may go inside
+_BYTES_BESIDE_THE_BODY = 64 * 1024
+_MAX_BYTES_AT_ONCE = 16 * 1024  # so that the end of a body is seen before the count runs out
+_MAX_ADDRESSES = 4  # of one name, or it could have us knock at a thousand doors
+
+
+@dataclass
+class _Exchange:
+    """A request under way: may it go inside, and how many more bytes may come."""
+
+    is_exempt: bool
+    bytes_left: int
+
+    def check(self) -> None:
+        """Raise Failure (`response_too_large`) when too many bytes came, whatever aiohttp made of the broken line."""
+        if self.bytes_left < 0:
+            raise Failure("response_too_large", "too many bytes that are no body")
+
+
+_current: ContextVar[_Exchange | None] = ContextVar("_current", default=None)
 
 
 class _PublicOnly(AbstractResolver):
@@ -204,7 +235,7 @@ class _PublicOnly(AbstractResolver):
                 proto=socket.IPPROTO_TCP,
                 flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
             )
-            for address in found
+            for address in found[:_MAX_ADDRESSES]
         ]
 
     async def close(self) -> None:
@@ -218,12 +249,51 @@ def _make_socket(info: tuple[Any, ...]) -> socket.socket:
     """
     family, kind, protocol, _, sockaddr = info
     _refuse_inside(sockaddr[0])
-    return socket.socket(family, kind, protocol)
+    made = _CountingSocket(family, kind, protocol)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BYTES_BESIDE_THE_BODY)  # what the kernel takes unasked
+    return made
 
 
 def _refuse_inside(address: str) -> None:
-    if not (_exempt.get() or addresses.is_public(address)):
+    exchange = _current.get()
+    if not (exchange and exchange.is_exempt) and not addresses.is_public(address):
         raise Failure("blocked_address", address)
+
+
+class _CountingSocket(socket.socket):
+    """Breaks when more comes in than the exchange that last wrote to it may cost.
+
+    It counts below TLS and HTTP, where nothing is free. What the event loop sends by itself (an answer to TLS's
+    key updates) is sent in the context of an exchange before, whose count goes on: it gives nobody new bytes.
+    """
+
+    def __init__(self, family: int, kind: int, protocol: int) -> None:
+        super().__init__(family, kind, protocol)
+        self._exchange = _current.get()
+
+    def send(self, data: Any, flags: int = 0, /) -> int:
+        self._exchange = _current.get()
+        return super().send(data, flags)
+
+    def sendmsg(self, buffers: Any, *rest: Any) -> int:
+        self._exchange = _current.get()
+        return super().sendmsg(buffers, *rest)
+
+    def recv(self, size: int, flags: int = 0, /) -> bytes:
+        data = super().recv(min(size, _MAX_BYTES_AT_ONCE), flags)
+        self._count(len(data))
+        return data
+
+    def recv_into(self, buffer: Any, size: int = 0, flags: int = 0) -> int:
+        received = super().recv_into(buffer, min(size or len(buffer), _MAX_BYTES_AT_ONCE), flags)
+        self._count(received)
+        return received
+
+    def _count(self, received: int) -> None:
+        if self._exchange:
+            self._exchange.bytes_left -= received
+            if self._exchange.bytes_left < 0:
+                raise OSError(errno.EMSGSIZE, "the server sends too much")
 
 
 async def _read(response: aiohttp.ClientResponse, limits: Limits) -> bytes:

@@ -73,8 +73,15 @@ if SPEECH_BIND:
 # Customers' URLs: what on the inside they may reach all the same (host:port); empty in production
 OUTBOUND_ALLOWED: list[str] = env.list("OUTBOUND_ALLOWED", default=[])
 
+# Days that the delivery log keeps attempts, and events with all that is known of them
+WEBHOOK_ATTEMPT_DAYS: int = env.int("WEBHOOK_ATTEMPT_DAYS", default=30)
+WEBHOOK_EVENT_DAYS: int = env.int("WEBHOOK_EVENT_DAYS", default=90)
+if min(WEBHOOK_ATTEMPT_DAYS, WEBHOOK_EVENT_DAYS) < 1:
+    raise ImproperlyConfigured("WEBHOOK_ATTEMPT_DAYS and WEBHOOK_EVENT_DAYS are 1 or more")
+
 # Mail to customers' contact addresses; without EMAIL_URL none is sent
 EMAIL_URL: str = env.str("EMAIL_URL", default="")
+STAFF_EMAIL: str = env.str("STAFF_EMAIL", default="")
 DEFAULT_FROM_EMAIL: str = env.str("MAIL_FROM", default="minivoice@localhost")
 EMAIL_TIMEOUT = 10
 vars().update(environ.Env.email_url_config(EMAIL_URL or "dummymail://"))
@@ -175,6 +182,13 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE = {
     "sweep webhooks": {"task": "webhooks.deliver", "schedule": 5.0, "options": {"expires": 5}},
+    "end what disabled endpoints will not be sent": {
+        "task": "webhooks.drain",
+        "schedule": 5.0,
+        "options": {"expires": 5},
+    },
+    "mail about disabled endpoints": {"task": "webhooks.tell", "schedule": 30.0, "options": {"expires": 30}},
+    "prune the delivery log": {"task": "webhooks.prune", "schedule": 3600.0, "options": {"expires": 3600}},
     "look at balances": {"task": "billing.look", "schedule": 5.0, "options": {"expires": 5}},
     "send mail": {"task": "billing.mail", "schedule": 30.0, "options": {"expires": 30}},
     "tidy calls": {"task": "calls.tidy", "schedule": 3600.0, "options": {"expires": 3600}},

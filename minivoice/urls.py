@@ -10,7 +10,7 @@ from calls.views import Actions, Calls, Explain, Hangup, OneCall, Timeline, Usag
 from minivoice import metrics, readiness
 from minivoice.openapi.views import browse, openapi
 from telephony.views import NumberByE164, Numbers, OneNumber, OneTrunk, Trunks
-from webhooks.views import TestEvent
+from webhooks.views import Deliveries, Feed, OneDelivery, ReplayOne, ReplayRange, TestEvent
 
 urlpatterns = [
     path("v1/applications", Applications.as_view()),
@@ -31,11 +31,16 @@ urlpatterns = [
     path("v1/dids", Numbers.as_view()),
     path("v1/dids/<str:did_id>", OneNumber.as_view()),
     path("v1/dids/by-number/<str:number_e164>", NumberByE164.as_view()),
+    path("v1/events", Feed.as_view()),
     path("v1/ledger", Ledger.as_view()),
     path("v1/rates/lookup", RateLookup.as_view()),
     path("v1/trunks", Trunks.as_view()),
     path("v1/trunks/<str:trunk_id>", OneTrunk.as_view()),
     path("v1/usage", UsageView.as_view()),
+    path("v1/webhooks/deliveries", Deliveries.as_view()),
+    path("v1/webhooks/deliveries/<str:delivery_id>", OneDelivery.as_view()),
+    path("v1/webhooks/deliveries/<str:delivery_id>/replay", ReplayOne.as_view()),
+    path("v1/webhooks/replay", ReplayRange.as_view()),
     path("healthz", readiness.healthz),
     path("readyz", readiness.readyz),
     path("metrics", metrics.metrics),

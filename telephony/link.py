@@ -6,7 +6,6 @@ from pathlib import Path
 from threading import Lock
 
 from django.conf import settings
-from django.db import connection
 
 from minivoice import lease
 from telephony.engines.ari import Ari
@@ -36,11 +35,13 @@ def beat(*, now: datetime) -> None:
 
 
 def is_up(*, now: datetime) -> bool:
-    """Whether the link was alive within the last few seconds (ENGINE_SILENCE_SECONDS)."""
-    silence = timedelta(seconds=settings.ENGINE_SILENCE_SECONDS)
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT EXISTS (SELECT FROM telephony_engine WHERE seen_at > %s)", [now - silence])
-        return bool(cursor.fetchone()[0])
+    """Whether the link was alive lately."""
+    return Engine.objects.filter(seen_at__gt=alive_since(now=now)).exists()
+
+
+def alive_since(*, now: datetime) -> datetime:
+    """Return the moment after which an engine must have been seen to count as up."""
+    return now - timedelta(seconds=settings.ENGINE_SILENCE_SECONDS)
 
 
 _building = Lock()

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from django.db import connection
 
+from minivoice.prepared import Statement
 from telephony import sip
 
 
@@ -25,7 +26,7 @@ def outbound_trunks(*, customer_id: int, number: str, without: Sequence[int] = (
     again. A SIP URI is dialled over that trunk of the customer's own only to whose host it leads.
     """
     with connection.cursor() as cursor:
-        cursor.execute(_OUTBOUND, {"customer": customer_id})
+        _OUTBOUND.run(cursor, {"customer": customer_id})
         trunks = cursor.fetchall()
     own = [trunk for trunk in trunks if trunk[2]]
     if number.startswith("sip:"):
@@ -44,8 +45,8 @@ def leads_to(target: str, proxy: str) -> bool:
     return wanted.host == there.host and wanted.port in {None, there.sip_port}
 
 
-_OUTBOUND = """
+_OUTBOUND = Statement("""
 SELECT id, endpoint, customer_id IS NOT NULL, allowed_prefixes, proxy FROM telephony_trunk
 WHERE is_active AND direction IN ('outbound', 'both') AND (customer_id = %(customer)s OR customer_id IS NULL)
 ORDER BY state IN ('down', 'refused'), priority, id
-"""
+""")

@@ -1,6 +1,7 @@
 """A pytest plugin: PostgreSQL and Valkey of the test run's own, there before Django reads its settings.
 
 Loaded by `-p tests.servers`. A store named in the environment (`DATABASE_URL`, `REDIS_URL`) is used instead.
+Where tests are handed out to workers (`tests.workers`), each worker has servers, and the process that hands out none.
 The servers end with the run, also one ended by `kill -9` (see `minivoice.local.watcher`); what such a run
 left on the disk is removed by the next.
 """
@@ -20,8 +21,8 @@ from minivoice.local.postgres import Postgres
 from minivoice.local.supervisor import Supervisor
 from minivoice.local.valkey import Valkey
 from minivoice.local.watcher import living
+from tests import workers
 
-_STORES = ("DATABASE_URL", "REDIS_URL")
 _stop: list["_Servers"] = []
 
 
@@ -51,19 +52,26 @@ class _Servers:
 @pytest.hookimpl(wrapper=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None]:
     """Set the environment, and start the servers, before pytest-django reads the settings."""
-    wanted = [name for name in _STORES if not os.environ.get(name)]
+    wanted = [name for name in workers.STORES if not os.environ.get(name)]
     options = early_config.known_args_namespace
+    hands_out = workers.distributes(options)
+    if workers.is_worker():
+        _take_a_share_of_the_ports()
     if wanted:
         servers = _Servers()
         _stop.append(servers)
         urls = {"DATABASE_URL": servers.postgres.url(), "REDIS_URL": servers.valkey.url}
         os.environ.update({name: urls[name] for name in wanted})
-        if not (options.help or options.collectonly or options.version):
+        if not (hands_out or options.help or options.collectonly or options.version):
             servers.start()
         for name, value in kept.keep_secrets(servers.state).items():
             os.environ.setdefault(name, value)
     os.environ.setdefault("EMBEDDED", "true")
-    return (yield)
+    loaded = yield
+    if hands_out:  # the settings have been read: let each worker name its own
+        for name in wanted:
+            del os.environ[name]
+    return loaded
 
 
 @pytest.hookimpl(trylast=True)
@@ -71,6 +79,12 @@ def pytest_unconfigure() -> None:
     """Stop the servers and remove their data."""
     while _stop:
         _stop.pop().stop()
+
+
+def _take_a_share_of_the_ports() -> None:
+    """Between finding a port free and listening on it, no other worker finds the same."""
+    number = int(os.environ["PYTEST_XDIST_WORKER"].removeprefix("gw"))
+    kept._PORTS = kept._PORTS[number :: int(os.environ["PYTEST_XDIST_WORKER_COUNT"])]
 
 
 def _new_state() -> Path:
@@ -81,7 +95,7 @@ def _new_state() -> Path:
     running = living()
     for left in runs.iterdir():
         if left == state or int(left.name) not in running:
-            with suppress(InUse):  # its servers are ending just now
+            with suppress(InUse, FileNotFoundError):  # its servers are ending just now, or another run was quicker
                 lock = StateLock.take(left, say=print, timeout_seconds=0)
                 _remove(left)
                 lock.release()

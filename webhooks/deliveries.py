@@ -14,6 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connection, transaction
 
 from minivoice.fields import SecretField
+from webhooks import health
 from webhooks.models import WebhookEvent
 
 logger = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ class Claim:
     """A delivery that is ours until its lease runs out. `attempt` counts from 1."""
 
     row_id: int
+    application_id: int
     attempt: int
     event_id: str
     delivery_id: str
@@ -41,6 +43,7 @@ class Claim:
     url: str
     secret: str = field(repr=False)
     previous_secret: str = field(default="", repr=False)  # signs too, while the secret is being replaced
+    attempts_before_replay: int = 0  # the schedule counts from there
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,14 +81,21 @@ def note(results: Sequence[Result], *, now: datetime) -> None:
     """Write down what came of these attempts, and when the failed ones are due again.
 
     A delivery that another worker has claimed meanwhile stays as it is: only the attempt is added to the log.
+    The statement also tells the few endpoints whose health these answers change.
     """
     columns = zip(*[_row(result, now) for result in results], strict=True)
     with connection.cursor() as cursor:
-        cursor.execute(_NOTE, [list(column) for column in columns])
+        cursor.execute(_NOTE, [*(list(column) for column in columns), now - health.PATIENCE])
+        changes = cursor.fetchall()
+    for application_id, url, sent_at, has_succeeded, is_gone in changes:
+        news = health.News(
+            application_id=application_id, url=url, sent_at=sent_at, has_succeeded=has_succeeded, is_gone=is_gone
+        )
+        health.hear(news, now=now)
 
 
 def retry_delay(*, attempt: int, retry_after_seconds: float) -> float | None:
-    """Return the seconds to wait after this failed attempt (the first is 1), or None after the last."""
+    """Return the seconds to wait after this failed attempt, or None after the last; 1 is the first of the schedule."""
     if attempt > len(RETRY_SECONDS):
         return None
     jitter = random.uniform(1.0, 1.0 + _JITTER)  # noqa: S311  spreads load, guards nothing
@@ -107,7 +117,7 @@ def retry_after(value: str, now: datetime) -> float:
 
 def _readable(row: tuple[Any, ...]) -> Claim | None:
     """Return the claim, or None when its secret cannot be read: that must not hold up the others."""
-    row_id, attempt, event_id, delivery_id, event, body, url, *stored = row
+    row_id, application_id, attempt, attempts_before_replay, event_id, delivery_id, event, body, url, *stored = row
     try:
         secret, previous_secret = map(_reveal, stored)
     except ImproperlyConfigured:
@@ -115,6 +125,7 @@ def _readable(row: tuple[Any, ...]) -> Claim | None:
         return None
     return Claim(
         row_id=row_id,
+        application_id=application_id,
         attempt=attempt,
         event_id=event_id,
         delivery_id=delivery_id,
@@ -123,6 +134,7 @@ def _readable(row: tuple[Any, ...]) -> Claim | None:
         url=url,
         secret=secret,
         previous_secret=previous_secret,
+        attempts_before_replay=attempts_before_replay,
     )
 
 
@@ -146,6 +158,9 @@ def _row(result: Result, now: datetime) -> tuple[object, ...]:
         result.http_status,
         result.error,
         result.response,
+        result.claim.application_id,
+        result.claim.url,
+        result.http_status == _GONE,
     )
 
 
@@ -153,14 +168,16 @@ def _verdict(result: Result, now: datetime) -> tuple[str, datetime | None, datet
     """Return the delivery's status, its next attempt's time and its time of success."""
     if not result.error:
         return WebhookEvent.Status.DELIVERED.value, None, now
-    delay = retry_delay(attempt=result.claim.attempt, retry_after_seconds=result.retry_after_seconds)
+    attempt = result.claim.attempt - result.claim.attempts_before_replay
+    delay = retry_delay(attempt=attempt, retry_after_seconds=result.retry_after_seconds)
     if result.http_status == _GONE or delay is None:
         return WebhookEvent.Status.EXHAUSTED.value, None, None
     return WebhookEvent.Status.PENDING.value, now + timedelta(seconds=delay), None
 
 
 # `waiting` hops through the index from endpoint to endpoint: the backlog of a slow one costs one step.
-# (It orders by the whole index, or the planner might read another, which also holds what was delivered.)
+# (It orders by the whole index, or the planner might read another, which also holds what was delivered; `enabled`
+# has a limit, or the planner might read all applications.)
 _CLAIM = """
     WITH RECURSIVE waiting AS (
         (SELECT application_id FROM webhooks_webhookevent WHERE status = 'pending'
@@ -175,6 +192,11 @@ _CLAIM = """
     ), due AS MATERIALIZED (
         SELECT oldest.id
         FROM waiting
+        CROSS JOIN LATERAL (
+            SELECT FROM applications_application a
+            WHERE a.id = waiting.application_id AND a.webhook_disabled_at IS NULL AND NOT a.webhook_is_draining
+            LIMIT 1
+        ) enabled
         CROSS JOIN LATERAL (
             SELECT count(*) AS leases FROM webhooks_webhookevent e
             WHERE e.is_in_flight AND e.application_id = waiting.application_id AND e.next_attempt_at > %(now)s
@@ -197,7 +219,8 @@ _CLAIM = """
     SET attempts = e.attempts + 1, next_attempt_at = %(leased_until)s, is_in_flight = true
     FROM applications_application a
     WHERE e.id = ANY (ARRAY(SELECT id FROM locked)) AND a.id = e.application_id
-    RETURNING e.id, e.attempts, e.public_id, e.delivery_id, e.type, e.body, e.url, a.webhook_secret,
+    RETURNING e.id, a.id, e.attempts, e.attempts_before_replay, e.public_id, e.delivery_id, e.type, e.body, e.url,
+        a.webhook_secret,
         CASE WHEN a.previous_secret_expires_at > %(now)s THEN a.previous_webhook_secret ELSE '' END
 """
 
@@ -205,18 +228,28 @@ _NOTE = """
     WITH seen AS (
         SELECT * FROM unnest(
             %s::bigint[], %s::smallint[], %s::text[], %s::timestamptz[], %s::timestamptz[],
-            %s::timestamptz[], %s::integer[], %s::smallint[], %s::text[], %s::text[]
+            %s::timestamptz[], %s::integer[], %s::smallint[], %s::text[], %s::text[],
+            %s::bigint[], %s::text[], %s::boolean[]
         ) AS seen (event_id, number, status, next_attempt_at, delivered_at,
-            started_at, duration_ms, http_status, error, response)
+            started_at, duration_ms, http_status, error, response, application_id, url, is_gone)
     ), noted AS (
         UPDATE webhooks_webhookevent e
         SET status = seen.status, next_attempt_at = seen.next_attempt_at, delivered_at = seen.delivered_at,
-            is_in_flight = false
+            error = seen.error, is_in_flight = false
         FROM seen
         WHERE e.id = seen.event_id AND e.attempts = seen.number AND e.is_in_flight
+    ), logged AS (
+        INSERT INTO webhooks_deliveryattempt
+            (event_id, number, started_at, duration_ms, http_status, error, response)
+        SELECT event_id, number, started_at, duration_ms, http_status, error, response FROM seen
+        ON CONFLICT (event_id, number) DO NOTHING
     )
-    INSERT INTO webhooks_deliveryattempt
-        (event_id, number, started_at, duration_ms, http_status, error, response)
-    SELECT event_id, number, started_at, duration_ms, http_status, error, response FROM seen
-    ON CONFLICT (event_id, number) DO NOTHING
+    SELECT a.id, a.webhook_url, min(seen.started_at), bool_or(seen.error = ''), bool_or(seen.is_gone)
+    FROM seen
+    JOIN applications_application a ON a.id = seen.application_id
+    WHERE a.webhook_disabled_at IS NULL AND a.webhook_url = seen.url
+        AND (a.webhook_saved_at IS NULL OR a.webhook_saved_at <= seen.started_at)
+    GROUP BY a.id
+    HAVING bool_or(seen.is_gone) OR CASE WHEN bool_or(seen.error = '') THEN a.webhook_failing_since IS NOT NULL
+        ELSE a.webhook_failing_since IS NULL OR a.webhook_failing_since <= %s END
 """

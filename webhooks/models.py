@@ -1,6 +1,7 @@
 """Events out: one row is the fact, the bytes to send and the state of their delivery."""
 
 from django.db import models
+from django.db.models.functions import Cast
 
 from applications.models import Application
 from minivoice.fields import PublicIdField
@@ -11,7 +12,7 @@ class WebhookEvent(models.Model):
 
     `next_attempt_at` is schedule, lock and lease at once: a worker that claims the row moves it past the
     longest exchange, so that a killed worker's row comes due again by itself. `is_in_flight` tells a lease
-    from a schedule.
+    from a schedule. A replay starts the schedule over, while attempts are numbered on.
     """
 
     class Status(models.TextChoices):
@@ -34,6 +35,16 @@ class WebhookEvent(models.Model):
     next_attempt_at = models.DateTimeField(null=True, blank=True)
     is_in_flight = models.BooleanField(default=False, editable=False)
     delivered_at = models.DateTimeField(null=True, blank=True)
+    error = models.CharField(
+        max_length=32, blank=True, default="", db_default="", help_text="why it is not delivered, by the last word"
+    )
+    replayed_at = models.DateTimeField(null=True, blank=True, help_text="when it was last asked for again")
+    attempts_before_replay = models.PositiveSmallIntegerField(default=0, db_default=0, editable=False)
+    # The transaction that wrote the row: the feed serves those that can no longer be overtaken.
+    transaction = models.BigIntegerField(
+        db_default=Cast(Cast(models.Func(function="pg_current_xact_id"), models.TextField()), models.BigIntegerField()),
+        editable=False,
+    )
 
     class Meta:
         constraints = [
@@ -56,6 +67,15 @@ class WebhookEvent(models.Model):
             ),
             models.Index(fields=["application"], name="webhook_event_in_flight", condition=models.Q(is_in_flight=True)),
             models.Index(fields=["application", "-id"], name="webhook_event_of_application"),
+            models.Index(fields=["application", "type", "-id"], name="webhook_event_of_type"),
+            # The type at its end lets a filter by both pass over rows without fetching them.
+            models.Index(fields=["application", "status", "-id", "type"], name="webhook_event_of_status"),
+            models.Index(
+                fields=["application", "status", "created_at", "id"],
+                name="webhook_event_by_date",
+                condition=~models.Q(status="pending"),  # or each claim would write to it
+            ),
+            models.Index(fields=["application", "transaction", "id"], name="webhook_event_feed"),
         ]
 
     def __str__(self) -> str:

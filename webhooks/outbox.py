@@ -10,6 +10,8 @@ from django.db import connection, transaction
 from applications.events import CHOSEN, DOCUMENTED
 from applications.models import Application
 from minivoice import clock, errors, ids, nudge
+from minivoice.prepared import Statement
+from webhooks import health
 from webhooks.models import WebhookEvent
 
 TEST = "webhook.test"
@@ -50,7 +52,7 @@ def publish(
     event_id = ids.new("evt", now)
     while not _insert(application, event_id, envelope, call_id=call_id, now=now):
         event_id = ids.new("evt", now)
-    if application.webhook_url:
+    if _status(application) == WebhookEvent.Status.PENDING:
         transaction.on_commit(partial(nudge.wake, "webhooks.deliver"))
     return event_id
 
@@ -62,6 +64,8 @@ def publish_test(application: Application, *, now: datetime) -> WebhookEvent:
     """
     if not application.webhook_url:
         raise errors.InvalidRequest("the application has no webhook_url", param="webhook_url")
+    if application.webhook_disabled_at:
+        raise errors.InvalidRequest("the webhook_url is disabled: saving it enables it", param="webhook_url")
     data = {"message": "This event was asked for as a test. It tells of no call."}
     event_id = publish(application=application, event=TEST, call=None, call_id="", sequence=None, data=data, now=now)
     return WebhookEvent.objects.get(public_id=event_id)
@@ -69,10 +73,10 @@ def publish_test(application: Application, *, now: datetime) -> WebhookEvent:
 
 def _insert(application: Application, event_id: str, envelope: dict[str, Any], *, call_id: str, now: datetime) -> bool:
     """Insert the row; False when the id is taken: in one microsecond two meet once in a thousand."""
-    addressed = bool(application.webhook_url)
+    status = _status(application)
     with connection.cursor() as cursor:
-        cursor.execute(
-            _INSERT,
+        _INSERT.run(
+            cursor,
             [
                 event_id,
                 event_id.replace("evt_", "whd_", 1),
@@ -83,17 +87,25 @@ def _insert(application: Application, event_id: str, envelope: dict[str, Any], *
                 json.dumps({"id": event_id, **envelope}, ensure_ascii=False, separators=(",", ":")).encode(),
                 now,
                 application.webhook_url,
-                WebhookEvent.Status.PENDING if addressed else WebhookEvent.Status.UNADDRESSED,
-                now if addressed else None,
+                status,
+                now if status == WebhookEvent.Status.PENDING else None,
+                health.ENDPOINT_DISABLED if status == WebhookEvent.Status.EXHAUSTED else "",
             ],
         )
         return bool(cursor.rowcount)
 
 
+def _status(application: Application) -> WebhookEvent.Status:
+    """Return how a delivery begins. One that learns too late that the endpoint is disabled is ended by `health`."""
+    if not application.webhook_url:
+        return WebhookEvent.Status.UNADDRESSED
+    return WebhookEvent.Status.EXHAUSTED if application.webhook_disabled_at else WebhookEvent.Status.PENDING
+
+
 # One statement: this is part of every create. Both ids have the same digits: one conflict clause is enough.
-_INSERT = """
+_INSERT = Statement("""
     INSERT INTO webhooks_webhookevent (public_id, delivery_id, application_id, type, call_id, sequence, body,
-        created_at, url, status, next_attempt_at, attempts, is_in_flight)
-    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 0, false)
+        created_at, url, status, next_attempt_at, error, attempts, is_in_flight)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 0, false)
     ON CONFLICT (public_id) DO NOTHING
-"""
+""")

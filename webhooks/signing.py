@@ -1,6 +1,5 @@
 """Signatures over the exact bytes sent: ours, and beside it that of https://www.standardwebhooks.com."""
 
-import hashlib
 import hmac
 from datetime import UTC, datetime
 
@@ -56,7 +55,7 @@ def request_headers(*, secret: str, previous_secret: str = "", body: bytes, now:
 
 
 def _signature(secret: str, timestamp: str, body: bytes) -> str:
-    return "v1=" + hmac.new(secret.encode(), timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
+    return "v1=" + hmac.digest(secret.encode(), timestamp.encode() + b"." + body, "sha256").hex()
 
 
 def _seconds(now: datetime) -> str:

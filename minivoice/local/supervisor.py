@@ -22,7 +22,6 @@ from minivoice.local import watcher
 _POLL_SECONDS = 0.05
 _STOP_SECONDS = 10.0
 _KILL_SECONDS = 5.0
-_BACKOFF_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
 _SETTLED_SECONDS = 10.0  # a process that lived this long begins again with the shortest pause
 _TAIL_LINES = 15
 
@@ -68,6 +67,8 @@ class Supervisor:
     `say` is told in one line of each process that died; `changed` is called after each restart; both in a
     thread of the supervisor's. `lock_fd` is an open file the watcher holds on to until everything has ended.
     """
+
+    pauses_seconds: Sequence[float] = (0.2, 0.5, 1.0, 2.0, 5.0)  # before a start, by how often it died at once
 
     def __init__(
         self,
@@ -239,7 +240,7 @@ class Supervisor:
         if child.restart_at is None:
             self._clear(child)
             child.deaths = 1 if now - child.started_at > _SETTLED_SECONDS else child.deaths + 1
-            child.restart_at = now + _BACKOFF_SECONDS[min(child.deaths, len(_BACKOFF_SECONDS)) - 1]
+            child.restart_at = now + self.pauses_seconds[min(child.deaths, len(self.pauses_seconds)) - 1]
             self._note(f"{child.process.name} {_fate(child.popen.returncode)}, starting it again.")
         if now < child.restart_at:
             return False

@@ -17,6 +17,7 @@ from tests import factories
 from tests.api.canon import canonical
 from tests.calls import steps
 from tests.conftest import Actor
+from webhooks.models import WebhookEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +65,12 @@ def own(actor: Actor) -> dict[str, str]:
         customer=actor.customer, application=actor.application, number_e164="+15551239999"
     )
     trunk = factories.TrunkFactory(customer=actor.customer, proxy="sip.acme.example")
+    call = steps.place(actor)
     return {
         "application_id": actor.application.public_id,
         "key_id": actor.application.keys.latest("id").public_id,
-        "call_id": steps.place(actor).public_id,
+        "call_id": call.public_id,
+        "delivery_id": WebhookEvent.objects.get(call_id=call.public_id).delivery_id,
         "did_id": number.public_id,
         "number_e164": number.number_e164,
         "trunk_id": trunk.public_id,

@@ -21,6 +21,9 @@ from tests import factories
 from tests.api.canon import canonical
 from tests.calls import steps
 from tests.conftest import Actor
+from webhooks import deliveries
+from webhooks.deliveries import Result
+from webhooks.models import WebhookEvent
 
 CALL = {"from": "+15551230001", "to": "+15551230002"}
 
@@ -109,6 +112,26 @@ def a_webhook_url(stage: Stage) -> None:
     Application.objects.update(webhook_url="https://example.com/webhooks")
 
 
+def an_event(stage: Stage) -> None:
+    a_call(stage)
+    event = WebhookEvent.objects.get()
+    stage.name(event.delivery_id)
+    WebhookEvent.objects.update(transaction=1)  # committed, which this test's transaction never is
+
+
+def a_failed_delivery(stage: Stage) -> None:
+    an_event(stage)
+    now = clock.now()
+    [claim] = deliveries.claim(places=1, now=now)
+    failure: dict[str, Any] = {"http_status": 503, "error": "http_503", "response": "upstream is busy"}
+    deliveries.note([Result(claim=claim, started_at=now, duration_ms=12, **failure)], now=now)
+
+
+def an_exhausted_delivery(stage: Stage) -> None:
+    a_failed_delivery(stage)
+    WebhookEvent.objects.update(status="exhausted", next_attempt_at=None)
+
+
 def a_second_key(stage: Stage) -> None:
     factories.issue_key(stage.acme.application, "calls")
     stage.name(ApiKey.objects.latest("id").public_id)
@@ -145,6 +168,9 @@ GIVEN: dict[str, Callable[[Stage], Any]] = {
         a_key_for_reading,
         a_second_application,
         a_webhook_url,
+        an_event,
+        a_failed_delivery,
+        an_exhausted_delivery,
         a_second_key,
         a_number,
         a_trunk,

@@ -21,6 +21,7 @@ MISSING = {
     "application_id": "app_20200101T000000.000000000",
     "key_id": "key_20200101T000000.000000000",
     "call_id": "call_20200101T000000.000000000",
+    "delivery_id": "whd_20200101T000000.000000000",
     "did_id": "did_20200101T000000.000000000",
     "number_e164": "+15550000000",
     "trunk_id": "trunk_20200101T000000.000000000",
@@ -173,6 +174,7 @@ def test_a_field_that_names_anothers_row_is_like_one_that_names_none(
 # What each field of FIELDS can name, and what else the request must say for it to be looked at.
 NAMED_BY: dict[str, list[tuple[str, dict[str, Any]]]] = {
     "list_calls.parent_call_id": [("call_id", {})],
+    "list_deliveries.call_id": [("call_id", {})],
     "update_did.application_id": [("application_id", {"route_mode": "webhook", "routing_target": None})],
     "update_did.routing_target": [("application_id", {"route_mode": "webhook"})],
 }

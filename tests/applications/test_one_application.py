@@ -1,5 +1,6 @@
 """GET, PATCH and DELETE /v1/applications/:id."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -95,6 +96,25 @@ def test_refuses_what_is_wrong_and_changes_nothing(
     assert refusal(response) == (400, "invalid_request")
     assert response.json()["error"]["param"] == param
     assert acme.client().get(path(application)).json().items() >= FILLED.items()
+
+
+def test_shows_that_the_endpoint_is_disabled_and_saving_its_url_enables_it(
+    acme: Actor, application: Application
+) -> None:
+    failing_since = datetime(2026, 5, 26, 12, tzinfo=UTC)
+    disabled_at = failing_since + timedelta(days=3)
+    Application.objects.filter(pk=application.pk).update(
+        webhook_failing_since=failing_since, webhook_disabled_at=disabled_at
+    )
+    said = {"webhook_failing_since": "2026-05-26T12:00:00.000Z", "webhook_disabled_at": "2026-05-29T12:00:00.000Z"}
+    assert acme.client().get(path(application)).json().items() >= said.items()
+    assert change(acme, application, name="Renamed").json().items() >= said.items()
+
+    enabled = change(acme, application, webhook_url=application.webhook_url).json()
+    assert (enabled["webhook_failing_since"], enabled["webhook_disabled_at"]) == (None, None)
+    application.refresh_from_db()
+    assert application.webhook_disabled_at is None
+    assert application.webhook_saved_at
 
 
 def test_deleting_stops_the_keys_at_once_and_keeps_the_rest(acme: Actor, application: Application) -> None:

@@ -24,11 +24,12 @@ def bench(folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
         env={**os.environ, **variables},
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=250,
         check=False,
     )
 
 
+@pytest.mark.timeout(300)  # whole servers, beside other workers' tests
 @pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is missing: apt-get install wrk")
 def test_measures_floor_and_platform_and_leaves_only_its_results(tmp_path: Path) -> None:
     (tmp_path / "results.json").write_text('{"earlier": {}}')

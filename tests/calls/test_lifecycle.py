@@ -1,5 +1,6 @@
 """What happened to a call: whatever order it is told in, the same end and the same charge."""
 
+import json
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -7,9 +8,11 @@ from itertools import permutations
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.db import transaction
+from django.utils import timezone
 
-from billing.models import Balance, Entry, Hold
+from billing.models import Balance, Entry, Hold, Rate
 from calls import audit, dialing, lifecycle
 from calls.models import Attempt, Call, Flow, Party, Reason
 from telephony.engines.facts import Answer, Kind
@@ -339,6 +342,53 @@ def test_an_event_a_customer_lists_is_published_in_its_place(acme: Actor, engine
     assert events(call) == ["call.created", "call.ringing", "call.answered", "call.completed"]
 
 
+@pytest.mark.parametrize(
+    ("seconds", "lines"),
+    [
+        (61, [("connection_fee", "0.10"), ("talk", "1.20")]),
+        (1, [("connection_fee", "0.10"), ("talk", "0.60"), ("minimum_charge", "0.20")]),
+        (0, []),
+    ],
+)
+def test_a_settlement_tells_what_the_charge_is_made_of(
+    acme: Actor, engine: FakeEngine, now: datetime, seconds: int, lines: list[tuple[str, str]]
+) -> None:
+    Rate.objects.update(connection_fee="0.1", minimum_charge="0.9")
+    acme.application.webhook_events = ["call.settled"]
+    acme.application.save()
+    call = dial(acme)
+    if seconds:
+        answer(call, at=now)
+    Hold.objects.update(amount=10, funded_seconds=900)
+    Balance.objects.update(held=10)
+
+    end(call, at=now + timedelta(seconds=seconds))
+
+    assert events(call)[-2:] == ["call.completed" if seconds else "call.failed", "call.settled"]
+    told = json.loads(bytes(WebhookEvent.objects.get(type="call.settled").body))["data"]
+    assert [(line["kind"], line["amount"]) for line in told["lines"]] == lines
+    assert Decimal(told["cost_amount"]) == sum(Decimal(line["amount"]) for line in told["lines"])
+
+
+def test_an_overrun_is_a_line_of_the_settlement_and_nobodys_charge(
+    acme: Actor, engine: FakeEngine, now: datetime
+) -> None:
+    acme.application.webhook_events = ["call.settled"]
+    acme.application.save()
+    call = dial(acme)
+    answer(call, at=now)
+
+    end(call, at=now + timedelta(seconds=100))
+
+    told = json.loads(bytes(WebhookEvent.objects.get(type="call.settled").body))["data"]
+    assert told["cost_amount"] == "0.60"
+    assert told["lines"] == [
+        {"kind": "connection_fee", "amount": "0.00"},
+        {"kind": "talk", "amount": "1.20"},
+        {"kind": "overrun", "amount": "-0.60"},
+    ]
+
+
 def test_an_answer_that_the_engine_refused_to_take_ends_the_call_for_free(acme: Actor, engine: FakeEngine) -> None:
     engine.answers.append(Answer.REFUSED)
 
@@ -363,6 +413,23 @@ def test_the_auditor_finds_what_is_wrong(acme: Actor, engine: FakeEngine, now: d
         "charge and overrun are the rating of the call's own seconds",
         "a day's usage is the sum of its calls",
     }
+
+
+@pytest.mark.usefixtures("transactional_db")
+def test_the_auditor_misses_events_only_while_they_are_kept(acme: Actor, engine: FakeEngine, now: datetime) -> None:
+    call = told(acme, now, (A, E))
+    WebhookEvent.objects.filter(call_id=call.public_id).delete()
+    promises = {
+        "an ended call has its one final event, a live one none",
+        "a call's events are numbered 1, 2, 3 without a gap",
+    }
+    assert violations() == promises
+
+    days = settings.WEBHOOK_EVENT_DAYS
+    Call.objects.filter(pk=call.pk).update(accepted_at=timezone.now() - timedelta(days=days, seconds=-60))
+    assert violations() >= promises
+    Call.objects.filter(pk=call.pk).update(accepted_at=timezone.now() - timedelta(days=days))
+    assert violations() & promises == set()
 
 
 def violations() -> set[str]:

@@ -45,7 +45,7 @@ class Expected:
 
 
 @pytest.mark.django_db(transaction=True)  # in one transaction, a balance row would grow a tail of versions
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3600)
 @pytest.mark.usefixtures("engine", "world")
 def test_random_calls_agree_to_the_last_digit() -> None:
     dice = random.Random(20260529)

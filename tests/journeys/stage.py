@@ -105,6 +105,10 @@ def running(state: Path, receiver: Receiver, *, database: str, **environment: st
         environment={"DATABASE_URL": _new(database), "OUTBOUND_ALLOWED": receiver.address, **environment},
     )
     platform.start()
+    assert platform._supervisor
+    # What dies often starts again after ever longer pauses, and here processes are killed all the time: of the
+    # longest, five seconds, there would be minutes. test_supervisor looks at them.
+    platform._supervisor.pauses_seconds = (0.2,)
     try:
         yield platform
     finally:

@@ -31,6 +31,9 @@ INSIDE_URLS = [
         "127．0．0．1",
         "%31%32%37.0.0.1",
         "127%2e0%2e0%2e1",
+        "127｡0｡0｡1",
+        "127.0.0.1%00.example.com",
+        "127.0.0.1%23.example.com",
         # IPv6
         "[::1]",
         "[::]",
@@ -39,6 +42,11 @@ INSIDE_URLS = [
         "[::ffff:127.0.0.1]",
         "[::ffff:7f00:1]",
         "[::127.0.0.1]",
+        "[::ffff:0:127.0.0.1]",
+        "[0000:0000:0000:0000:0000:ffff:7f00:0001]",
+        "[::ffff:127.0.0.1%25lo]",
+        "[64:ff9b::10.0.0.1]",
+        "[fe80::5efe:127.0.0.1]",
         "[64:ff9b::127.0.0.1]",
         "[64:ff9b::a9fe:a9fe]",
         "[64:ff9b:1::a00:1]",
@@ -75,6 +83,13 @@ INSIDE_URLS = [
         "LOCALHOST",
         "ⓛocalhost",
         "localhost.",
+        "localhost.localdomain",
+        "ｌｏｃａｌｈｏｓｔ",
+        "local\u00adhost",
+        "localhost%2e",
+        "localhost:80",
+        "127.0.0.1:443",
+        "127.0.0.1:80:80",
         "a.localhost",
         "printer.local",
         "metadata.google.internal",
@@ -83,8 +98,18 @@ INSIDE_URLS = [
         # in front of the host
         "example.com@127.0.0.1",
         "example.com:80@127.0.0.1",
+        "example.com%40@127.0.0.1",
+        "@127.0.0.1",
+        "127.0.0.1\\@example.com",
+        "example.com\\@127.0.0.1",
+        "127.0.0.1\t",
+        "127.0.0.1#@example.com",
+        "127.0.0.1?@example.com",
     )
-]
+] + ["HTTP://127.0.0.1/", "hTTp://LocalHost/", "https://127.1/", "http:127.0.0.1/", "http:///127.0.0.1/"]
+
+# Names that a public name server answers with an address that is in the name, or with a name of the inside.
+INSIDE_NAMES = ["127.0.0.1.nip.io", "0x7f000001.nip.io", "a9fea9fe.sslip.io", "10-0-0-1.sslip.io", "localtest.me"]
 
 INSIDE_ADDRESSES = [
     "0.0.0.0",

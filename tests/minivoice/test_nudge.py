@@ -1,7 +1,9 @@
 """Redis as a doorbell, on a real Valkey and on one that is not there."""
 
 import os
+import socket
 import threading
+from pathlib import Path
 from time import monotonic
 from typing import Any
 from uuid import uuid4
@@ -29,9 +31,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def redis_is_away(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
     """Nothing listens where Redis should be."""
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
-    nobody = nudge._connect(1.0)
-    monkeypatch.setattr(nudge, "_redis", nobody)
-    monkeypatch.setattr(nudge, "_redis_waiting", nobody)
+    monkeypatch.setattr(nudge, "_redis", nudge._connect())
     monkeypatch.setattr(nudge, "_quiet_until", 0.0)
 
 
@@ -65,6 +65,30 @@ def test_waits_no_longer_than_asked(topic: str) -> None:
     assert monotonic() - began < 1
 
 
+def test_waits_for_a_word_through_several_pieces(topic: str) -> None:
+    threading.Timer(1.2, nudge.tell, (topic, "taken")).start()
+
+    assert nudge.wait(topic, 5) == "taken"
+
+
+def test_gives_up_a_redis_that_freezes_while_it_waits(
+    tmp_path: Path, topic: str, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    """A server that takes connections and never answers is what a frozen one looks like."""
+    with socket.socket(socket.AF_UNIX) as frozen:
+        frozen.bind(str(tmp_path / "frozen"))
+        frozen.listen()
+        settings.REDIS_URL = f"unix://{tmp_path}/frozen"
+        monkeypatch.setattr(nudge, "_redis", nudge._connect())
+        monkeypatch.setattr(nudge, "_quiet_until", 0.0)
+        began = monotonic()
+
+        assert nudge.wait(topic, 10) is None
+        assert monotonic() - began < 2
+        assert nudge.wait(topic, 10) is None  # nudges pause: it is not even asked
+        assert monotonic() - began < 2.5
+
+
 def test_a_lost_redis_is_an_answer_not_an_error(redis_is_away: None, sent: list[str], topic: str) -> None:
     assert nudge.wake(topic) is False
     assert nudge.wait(topic, 1) is None
@@ -79,7 +103,7 @@ def test_nudges_pause_after_a_failure(
 ) -> None:
     nudge.wake(topic)
     settings.REDIS_URL = os.environ["REDIS_URL"]
-    monkeypatch.setattr(nudge, "_redis", nudge._connect(1.0))
+    monkeypatch.setattr(nudge, "_redis", nudge._connect())
 
     assert nudge.wake(topic) is False
 

@@ -11,20 +11,24 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 
-def self_signed(folder: Path) -> ssl.SSLContext:
-    """Return a server's TLS context for 127.0.0.1 whose certificate is signed by itself."""
+def self_signed(folder: Path, *, name: str = "") -> ssl.SSLContext:
+    """Return a server's TLS context for `name`, or 127.0.0.1, whose certificate is signed by itself.
+
+    Certificate and key are in `server.pem` in `folder`.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    holder = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name or "127.0.0.1")])
+    place = x509.DNSName(name) if name else x509.IPAddress(IPv4Address("127.0.0.1"))
     now = datetime.now(UTC)
     certificate = (
         x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
+        .subject_name(holder)
+        .issuer_name(holder)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([place]), critical=False)
         .sign(key, hashes.SHA256())
     )
     path = folder / "server.pem"

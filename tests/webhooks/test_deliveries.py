@@ -44,6 +44,7 @@ def test_claims_what_is_due_with_all_that_sending_needs(publish: Publish, applic
 
     assert claim == Claim(
         row_id=due.pk,
+        application_id=application.pk,
         attempt=1,
         event_id=due.public_id,
         delivery_id=due.delivery_id,

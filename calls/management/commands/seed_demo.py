@@ -73,7 +73,7 @@ def _engine() -> None:
 
 
 def _proxy() -> str:
-    return env.str("DEMO_CARRIER", default="127.0.0.1:5060")  # the simulated network asks nobody where it is
+    return str(env.str("DEMO_CARRIER", default="127.0.0.1:5060"))  # the simulated network asks nobody where it is
 
 
 def _customer() -> Customer:

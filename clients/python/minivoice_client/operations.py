@@ -120,8 +120,19 @@ class Application(TypedDict):
     fallback_url: str | None
     webhook_url: str | None
     webhook_events: list[str]
+    webhook_failing_since: str | None
+    webhook_disabled_at: str | None
     is_active: bool
     created_at: str
+
+
+class Attempt(TypedDict):
+    number: int
+    started_at: str
+    duration_ms: int
+    http_status: int | None
+    error: str | None
+    response: str
 
 
 class Balance(TypedDict):
@@ -197,6 +208,22 @@ class DayUsage(TypedDict):
     day: str
 
 
+class Delivery(TypedDict):
+    id: str
+    event_id: str
+    event: str
+    call_id: str | None
+    sequence: int | None
+    url: str | None
+    status: Literal["pending", "delivered", "exhausted", "unaddressed"]
+    attempts_made: int
+    error: str | None
+    created_at: str
+    next_attempt_at: str | None
+    delivered_at: str | None
+    replayed_at: str | None
+
+
 class DestinationUsage(TypedDict):
     calls: int
     billsec_seconds: int
@@ -214,6 +241,16 @@ class Entry(TypedDict):
     call_id: str | None
     reference: str | None
     created_at: str
+
+
+class Event(TypedDict):
+    id: str
+    event: str
+    created_at: str
+    sequence: NotRequired[int]
+    call: dict[str, Any] | None
+    variables: dict[str, Any]
+    data: dict[str, Any]
 
 
 class Rate(TypedDict):
@@ -245,6 +282,12 @@ class Explanation(TypedDict):
     trunks: list[Route]
 
 
+class Feed(TypedDict):
+    data: list[Event]
+    count: int
+    next_cursor: str
+
+
 class Key(TypedDict):
     id: str
     name: str
@@ -265,6 +308,8 @@ class NewApplication(TypedDict):
     fallback_url: str | None
     webhook_url: str | None
     webhook_events: list[str]
+    webhook_failing_since: str | None
+    webhook_disabled_at: str | None
     is_active: bool
     created_at: str
     api_key: str
@@ -295,6 +340,23 @@ class Number(TypedDict):
     updated_at: str
 
 
+class OneDelivery(TypedDict):
+    id: str
+    event_id: str
+    event: str
+    call_id: str | None
+    sequence: int | None
+    url: str | None
+    status: Literal["pending", "delivered", "exhausted", "unaddressed"]
+    attempts_made: int
+    error: str | None
+    created_at: str
+    next_attempt_at: str | None
+    delivered_at: str | None
+    replayed_at: str | None
+    attempts: list[Attempt]
+
+
 class RateLookup(TypedDict):
     prefix: str
     description: str
@@ -310,6 +372,11 @@ class RateLookup(TypedDict):
     currency: str
     hold: str
     funded_seconds: int
+
+
+class Replay(TypedDict):
+    replayed: int
+    next_cursor: str | None
 
 
 class Secret(TypedDict):
@@ -477,8 +544,8 @@ class Client(Transport):
     ) -> Application:
         """Change an application.
 
-        Fields that are not given stay as they are; `null` or an empty string clears a URL. The secret is
-        replaced by `rotate_webhook_secret`.
+        Fields that are not given stay as they are; `null` or an empty string clears a URL. A `webhook_url`
+        that was disabled is enabled by sending it again. The secret is replaced by `rotate_webhook_secret`.
 
         Needs a key with the scope `manage`.
         """
@@ -733,6 +800,16 @@ class Client(Transport):
         """Find a number by its digits."""
         return cast("Number", self._send("GET", path("/v1/dids/by-number/{}", number_e164)))
 
+    def read_events(self, *, after: str = NOT_GIVEN) -> Feed:
+        """Read every event, in an order that passes over none.
+
+        Whether or not they could be delivered, from the oldest that is kept. Go on with `next_cursor` as
+        `after`: a page that is not full has all there is yet, and its cursor goes on from there. An event
+        is shown once everything that began before it is done, as a rule within a second; those of one call
+        may meet you in another order than their `sequence`.
+        """
+        return cast("Feed", self._send("GET", "/v1/events", query={"after": after}))
+
     def list_ledger_entries(
         self,
         *,
@@ -892,3 +969,71 @@ class Client(Transport):
         `group_by` adds `data`.
         """
         return cast("Usage", self._send("GET", "/v1/usage", query={"from": from_, "to": to, "group_by": group_by}))
+
+    def list_deliveries(
+        self,
+        *,
+        event: Literal[
+            "ai.completed",
+            "balance.low",
+            "call.answered",
+            "call.canceled",
+            "call.completed",
+            "call.created",
+            "call.failed",
+            "call.gathered",
+            "call.ringing",
+            "call.settled",
+            "recording.completed",
+            "recording.failed",
+            "recording.started",
+            "webhook.test",
+        ] = NOT_GIVEN,
+        call_id: str = NOT_GIVEN,
+        status: Literal["pending", "delivered", "exhausted", "unaddressed"] = NOT_GIVEN,
+    ) -> Iterator[Delivery]:
+        """List the deliveries of webhook events.
+
+        `pending` ones are tried again at `next_attempt_at`, `exhausted` ones no more; `unaddressed` are
+        events from when the application had no `webhook_url`.
+        """
+        return self._pages("/v1/webhooks/deliveries", query={"event": event, "call_id": call_id, "status": status})
+
+    def get_delivery(self, delivery_id: str) -> OneDelivery:
+        """Show a delivery and its attempts."""
+        return cast("OneDelivery", self._send("GET", path("/v1/webhooks/deliveries/{}", delivery_id)))
+
+    def replay_delivery(self, delivery_id: str) -> OneDelivery:
+        """Send an event again.
+
+        Whatever became of it, the same bytes are sent at once to the application's present `webhook_url`,
+        with the same event id, and the schedule of retries starts over. A delivery that is being attempted,
+        or was replayed within the last five seconds, stays as it is.
+
+        Needs a key with the scope `manage`.
+        """
+        return cast("OneDelivery", self._send("POST", path("/v1/webhooks/deliveries/{}/replay", delivery_id)))
+
+    def replay_deliveries(
+        self,
+        *,
+        from_: str,
+        to: str,
+        status: Literal["delivered", "exhausted", "unaddressed"],
+        cursor: str | None = NOT_GIVEN,
+    ) -> Replay:
+        """Send the events of a time again.
+
+        Those made at `from` or later and before `to` whose delivery has the `status`, oldest first, each as
+        `replay_delivery` sends it; what is pending is sent without being asked for. One request sees to
+        10,000 of them at most: ask again with `cursor`, and the rest as before, until `next_cursor` is
+        null.
+
+        Needs a key with the scope `manage`.
+        """
+        return cast(
+            "Replay",
+            self._send(
+                "POST", "/v1/webhooks/replay", body={"from": from_, "to": to, "status": status, "cursor": cursor}
+            ),
+        )

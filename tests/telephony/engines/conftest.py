@@ -8,12 +8,6 @@ from tests.telephony.engines.real import INSTALLATION, RealEngine
 needs_asterisk = pytest.mark.skipif(INSTALLATION is None, reason="no Asterisk here: run 'make engine' as root")
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say which engines kept the contract."""
-    real = INSTALLATION.name if INSTALLATION else "no real engine ('make engine' installs one)"
-    terminalreporter.write_line(f"Contract suite: the simulator and {real}.")
-
-
 @pytest.fixture(scope="session", params=["simulator", pytest.param("asterisk", marks=needs_asterisk)])
 def each_engine(request: pytest.FixtureRequest) -> Iterator[SimulatedEngine | RealEngine]:
     """Each engine that must keep the contract, for all files of the suite."""

@@ -1,0 +1,72 @@
+"""Pruning: attempts and events that are older than they are kept, in batches that hold up nobody.
+
+Keys grow with time, so the oldest rows are the first of the primary key: each run walks from there until it meets
+what is kept, which needs no further index on tables that every event writes to.
+"""
+
+import logging
+from datetime import datetime, timedelta
+from time import monotonic
+
+from django.conf import settings
+from django.db import connection
+
+logger = logging.getLogger(__name__)
+
+_BATCH = 2000
+
+
+def prune(*, now: datetime, run_seconds: float = 40.0, batch: int = _BATCH) -> tuple[int, int]:
+    """Delete old attempts and events; return how many of each. What `run_seconds` leave is the next run's.
+
+    Deliveries that are still pending are kept, however old.
+    """
+    started = monotonic()
+    ends_at = started + run_seconds
+    events = _walk(_EVENTS, now - timedelta(days=settings.WEBHOOK_EVENT_DAYS), batch=batch, ends_at=ends_at)
+    attempts = _walk(_ATTEMPTS, now - timedelta(days=settings.WEBHOOK_ATTEMPT_DAYS), batch=batch, ends_at=ends_at)
+    logger.info("pruned %d attempts and %d events in %.1f s", attempts, events, monotonic() - started)
+    return attempts, events
+
+
+def _walk(statement: str, kept_from: datetime, *, batch: int, ends_at: float) -> int:
+    """Delete batch after batch, each in a transaction of its own, until one holds a row that is not old."""
+    last_id = deleted = 0
+    while monotonic() < ends_at:
+        with connection.cursor() as cursor:
+            cursor.execute(statement, {"last_id": last_id, "kept_from": kept_from, "batch": batch})
+            end_id, old, gone = cursor.fetchone()
+        deleted += gone
+        if old < batch:
+            break
+        last_id = end_id
+    return deleted
+
+
+# An event's attempts may be younger than the event, and go with it. The status is asked of the row itself:
+# one that is replayed at this moment stays.
+_EVENTS = """
+    WITH oldest AS MATERIALIZED (
+        SELECT id, created_at FROM webhooks_webhookevent WHERE id > %(last_id)s ORDER BY id LIMIT %(batch)s
+    ), gone AS (
+        DELETE FROM webhooks_webhookevent e USING oldest
+        WHERE e.id = oldest.id AND e.created_at < %(kept_from)s AND e.status <> 'pending' AND NOT e.is_in_flight
+        RETURNING e.id
+    ), theirs AS (
+        DELETE FROM webhooks_deliveryattempt USING gone WHERE event_id = gone.id
+    )
+    SELECT (SELECT max(id) FROM oldest), (SELECT count(*) FROM oldest WHERE created_at < %(kept_from)s),
+        (SELECT count(*) FROM gone)
+"""
+
+_ATTEMPTS = """
+    WITH oldest AS MATERIALIZED (
+        SELECT id, started_at FROM webhooks_deliveryattempt WHERE id > %(last_id)s ORDER BY id LIMIT %(batch)s
+    ), gone AS (
+        DELETE FROM webhooks_deliveryattempt a USING oldest
+        WHERE a.id = oldest.id AND a.started_at < %(kept_from)s
+        RETURNING a.id
+    )
+    SELECT (SELECT max(id) FROM oldest), (SELECT count(*) FROM oldest WHERE started_at < %(kept_from)s),
+        (SELECT count(*) FROM gone)
+"""
