@@ -17,7 +17,7 @@ from calls import admission, dialing, idempotency, refusals, telling
 from calls.flow import store
 from calls.flow.document import Action
 from calls.models import Attempt, Call, CallEvent, Party, Reason, Status
-from minivoice import api, errors, ids, nudge
+from minivoice import api, errors, ids, logs, nudge
 from minivoice.crash import crashpoint
 from minivoice.prepared import Statement
 from telephony.engines.facts import Answer
@@ -60,6 +60,7 @@ def place(
         refusals.note(customer_id=caller.customer.pk, number=order.to_number, refusal=refused.error, now=now)
         raise refused.error from None
     crashpoint("call_committed")
+    logs.call_id.set(placed.call.public_id)
     return placed
 
 

@@ -10,7 +10,7 @@ from django.db import connection, transaction
 
 from calls import capacity, lifecycle, reasons
 from calls.models import LIVE, Attempt, Call, Party, Reason
-from minivoice import clock, nudge
+from minivoice import clock, logs, nudge
 from minivoice.crash import crashpoint
 from telephony import link
 from telephony.engines.ari import Ari
@@ -125,16 +125,17 @@ def _claim_with_room(found: Claim, due_before: datetime, now: datetime) -> Claim
 
 def _dial(claim: Claim, adapter: Ari) -> None:
     call = Call.objects.get(pk=claim.call_id)
-    answer = adapter.originate(
-        channel_id=str(claim.channel_id),
-        endpoint=_dial_string(call.to_number, claim.endpoint),
-        caller_id=call.from_number,
-        context=CONTEXT,
-        variables={"TIMER_SECONDS": str(call.timer_seconds)},
-        setup_seconds=int(lifecycle.SETUP_TIME.total_seconds()) + call.ring_seconds,
-    )
-    crashpoint("engine_answered")
-    _note(claim, call.public_id, answer)
+    with logs.about(call.public_id):
+        answer = adapter.originate(
+            channel_id=str(claim.channel_id),
+            endpoint=_dial_string(call.to_number, claim.endpoint),
+            caller_id=call.from_number,
+            context=CONTEXT,
+            variables={"TIMER_SECONDS": str(call.timer_seconds)},
+            setup_seconds=int(lifecycle.SETUP_TIME.total_seconds()) + call.ring_seconds,
+        )
+        crashpoint("engine_answered")
+        _note(claim, call.public_id, answer)
 
 
 def _dial_string(to: str, endpoint: str) -> str:

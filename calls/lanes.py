@@ -18,7 +18,7 @@ from calls import dialing, forwarding, inbound, lifecycle
 from calls.flow import fetching, store
 from calls.flow.runner import Runner
 from calls.models import Call, Flow, Party, Reason, Status
-from minivoice import clock, lease
+from minivoice import clock, lease, logs
 from telephony import link
 from telephony.engines.facts import Arrival, EngineError, Fact, Kind
 
@@ -140,6 +140,7 @@ class Lane:
             if monotonic() - worked_at > _FRESH_SECONDS:
                 close_old_connections()
             worked_at = monotonic()
+            logs.call_id.set("")  # what comes is of another call, or of none
             try:
                 work(self)
             except store.FlowEnded:

@@ -16,7 +16,7 @@ from billing import ledger
 from calls import channels, reasons, rendering, rollup, telling, timeline
 from calls.models import Attempt, Call, Flow, Party, Reason, Status
 from calls.reasons import Ending
-from minivoice import nudge
+from minivoice import logs, nudge
 from minivoice.crash import crashpoint
 from telephony import routing
 from telephony.engines.facts import Fact, Kind
@@ -313,6 +313,7 @@ def _expect(call: Call, deadline_at: datetime) -> None:
 def _lock_attempt(attempt_id: int) -> tuple[Call, Attempt]:
     """Lock an attempt's call and then the attempt: in this order everywhere."""
     call = _lock(attempts=attempt_id)
+    logs.call_id.set(call.public_id)
     attempt = Attempt.objects.select_for_update(of=("self",)).select_related("trunk").get(pk=attempt_id)
     return call, attempt
 

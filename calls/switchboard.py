@@ -23,7 +23,7 @@ from django.db.utils import InterfaceError, OperationalError
 from calls import capacity, dialing, forwarding, funding, sweeps
 from calls.flow import fetching
 from calls.lanes import Lane, Work
-from minivoice import clock, lease
+from minivoice import clock, lease, logs
 from minivoice.outbound import Client
 from telephony import link, media
 from telephony.engines.ari import Ari
@@ -206,6 +206,7 @@ class Switchboard:
 
 def _do(what: str, work: Callable[[], object]) -> bool:
     """Do a part of a tick; return whether it succeeded. If not it waits for the next."""
+    logs.call_id.set("")  # what comes is of many calls, or of none
     try:
         work()
     except (OperationalError, InterfaceError, EngineError) as error:
