@@ -115,7 +115,7 @@ def stage(hire: Callable[..., Integrator], receiver: Receiver, platform: Platfor
     return Stage(hire, receiver, str(platform.facts["simulator_url"]), crashpoints)
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)  # two dozen kills, and as many starts of a process
 def test_survives_a_kill_at_every_point(stage: Stage) -> None:
     customers = [stage.kill_at(point) for point in POINTS]
 
