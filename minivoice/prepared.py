@@ -21,6 +21,7 @@ class Statement:
     """An SQL statement with parameters as psycopg2 has them: `%s` throughout, or `%(name)s` throughout."""
 
     def __init__(self, sql: str) -> None:
+        self.sql = sql
         named = list(dict.fromkeys(_PARAMETER.findall(sql)))
         places = _PARAMETER.findall(sql) if named == [""] else named
         numbers = iter(range(1, len(places) + 1))

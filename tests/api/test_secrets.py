@@ -115,7 +115,7 @@ def dump() -> bytes:
 
 def kept_in_redis() -> bytes:
     """Every value there."""
-    redis = nudge._connect(5.0)
+    redis = nudge._connect()
     read = {
         "none": lambda _: None,  # it has just expired
         "string": redis.get,

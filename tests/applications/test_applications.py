@@ -20,6 +20,8 @@ FIELDS = {
     "fallback_url",
     "webhook_url",
     "webhook_events",
+    "webhook_failing_since",
+    "webhook_disabled_at",
     "is_active",
     "created_at",
 }

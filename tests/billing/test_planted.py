@@ -16,6 +16,7 @@ from django.db import IntegrityError, connection
 from billing import ledger, rating
 from calls import books, rollup
 from minivoice import clock
+from minivoice.prepared import Statement
 from telephony import link
 from tests.billing import model
 from tests.calls.steps import FakeEngine, answer, dial, end
@@ -31,8 +32,10 @@ def in_sql(name: str, right: str, wrong: str) -> Plant:
 
     def plant(monkeypatch: pytest.MonkeyPatch) -> None:
         statement = getattr(ledger, name)
-        assert right in statement
-        monkeypatch.setattr(ledger, name, statement.replace(right, wrong))
+        sql = statement.sql if isinstance(statement, Statement) else statement
+        assert right in sql
+        planted = sql.replace(right, wrong)
+        monkeypatch.setattr(ledger, name, Statement(planted) if isinstance(statement, Statement) else planted)
 
     return plant
 

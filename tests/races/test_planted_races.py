@@ -10,6 +10,7 @@ import pytest
 
 from billing import ledger
 from calls import audit
+from minivoice.prepared import Statement
 from tests.races.test_admission_races import caller, create
 
 pytestmark = pytest.mark.usefixtures("transactional_db", "world", "nobody_dials", "calls_waiting")
@@ -18,8 +19,8 @@ ROUNDS = 5  # a race may go well by luck, not five times
 
 
 def unlocked(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "FOR UPDATE" in ledger._LOCK
-    monkeypatch.setattr(ledger, "_LOCK", ledger._LOCK.replace("FOR UPDATE", ""))
+    assert "FOR UPDATE" in ledger._LOCK.sql
+    monkeypatch.setattr(ledger, "_LOCK", Statement(ledger._LOCK.sql.replace("FOR UPDATE", "")))
 
 
 def test_finds_admission_that_does_not_lock(pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,9 +36,9 @@ def test_finds_a_hold_that_is_decided_by_what_was_read_before(
     pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unlocked(monkeypatch)
-    statement = ledger._HOLD.replace("posted + credit_limit - held >= %(amount)s", "TRUE")
-    assert statement != ledger._HOLD
-    monkeypatch.setattr(ledger, "_HOLD", statement)
+    statement = ledger._HOLD.sql.replace("posted + credit_limit - held >= %(amount)s", "TRUE")
+    assert statement != ledger._HOLD.sql
+    monkeypatch.setattr(ledger, "_HOLD", Statement(statement))
     rich = caller("3")
 
     accepted = [Counter(pool.map(lambda _: create(rich), range(48)))[201] for _ in range(ROUNDS)]

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import signal
 import time
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
@@ -51,6 +52,8 @@ class Command(BaseCommand):
                 self._show(body, outcome, is_whole=options["json"])
 
             self._say("Listening. Ctrl-C ends it.")
+            for number in (signal.SIGINT, signal.SIGTERM):  # also where a script has put it into the background
+                signal.signal(number, signal.default_int_handler)
             try:
                 listener.run(show)
             except KeyboardInterrupt:
