@@ -37,7 +37,7 @@ RECONCILE_EVERY = timedelta(seconds=5)
 SWEEP_DUE_AFTER = timedelta(seconds=2)  # a nudge is faster, unless it was lost
 _LISTED_WITHIN = timedelta(seconds=10)  # without a list of channels the link is not alive
 _RECONNECT_SECONDS = 0.5
-_LEAP = timedelta(seconds=0.5)  # of the engine's clock; less is the jitter of asking for it
+_LEAP = timedelta(seconds=0.5)  # of the engine's clock; less is nothing to wait for
 _LANES_SECONDS = 5.0
 
 
@@ -167,9 +167,9 @@ class Switchboard:
         happened in this one must be recorded before the calls' money is seen to.
         """
         asked_at = clock.now()  # before the answer: a timer set by it is early, never late
-        ahead, before = link.adapter().now() - asked_at, self._engine_ahead
-        self._engine_ahead = ahead
-        self._has_leapt = ahead - before > _LEAP
+        engine_now = link.adapter().now()
+        self._has_leapt = engine_now - clock.now() - self._engine_ahead > _LEAP  # an answer that took long is no leap
+        self._engine_ahead = engine_now - asked_at
         if self._has_leapt:
             self._wait_for_lanes()
 

@@ -154,6 +154,30 @@ def test_ends_the_next_overdue_call_when_one_fails(
     assert late.end_reason == "expired"
 
 
+@pytest.mark.parametrize(
+    ("said", "answered", "has_leapt"),
+    [(2.9, 3.0, False), (0.0, 0.1, False), (60.0, 0.1, True), (60.0, 3.0, True)],
+    ids=["late answer", "prompt answer", "leap", "leap and late answer"],
+)
+def test_an_answer_that_takes_long_is_no_leap_of_the_engines_clock(
+    engine: AilingEngine,
+    board: Switchboard,
+    monkeypatch: pytest.MonkeyPatch,
+    said: float,
+    answered: float,
+    has_leapt: bool,
+) -> None:
+    asked_at = clock.now()
+    moments = [asked_at, asked_at + timedelta(seconds=answered)]
+    monkeypatch.setattr(engine, "now", lambda: asked_at + timedelta(seconds=said))
+    monkeypatch.setattr("calls.switchboard.clock.now", lambda: moments.pop(0))
+
+    board._read_engine_clock()
+
+    assert board._has_leapt is has_leapt
+    assert board._engine_ahead == timedelta(seconds=said)
+
+
 def test_asks_nothing_of_an_engine_that_is_not_there(
     acme: Actor, engine: AilingEngine, board: Switchboard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
