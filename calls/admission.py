@@ -165,7 +165,7 @@ def highest_price(facts: Facts) -> errors.ApiError | None:
 def day_cap(facts: Facts) -> errors.ApiError | None:
     """What is charged and held today, this call included, stays within the customer's cap."""
     cap = facts.account.day_cap
-    if cap is None or facts.account.spent_today + facts.hold <= cap:
+    if cap is None or not facts.hold or facts.account.spent_today + facts.hold <= cap:
         return None
     midnight = (facts.accepted_at + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
     limit = f"{money.text(cap)} {facts.account.currency}"

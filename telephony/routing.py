@@ -17,16 +17,21 @@ class Route:
     is_own: bool
 
 
-def outbound_trunks(*, customer_id: int, number: str, without: Sequence[int] = ()) -> list[Route]:
+def outbound_trunks(
+    *, customer_id: int, number: str, without: Sequence[int] = (), is_own: bool | None = None
+) -> list[Route]:
     """Return the routes for a customer's call to `number` (E.164), best first.
 
     A customer with active outbound trunks of its own uses only those, others the platform's. `without` lists ids of
-    trunks not to use again.
+    trunks not to use again; `is_own` says that only the customer's own will do, or only the platform's: what a call was
+    admitted for, it keeps.
     """
     with connection.cursor() as cursor:
         _OUTBOUND.run(cursor, {"customer": customer_id})
         trunks = cursor.fetchall()
     own = [trunk for trunk in trunks if trunk[2]]
+    if is_own is not None:
+        own, trunks = [], [trunk for trunk in trunks if trunk[2] is is_own]
     digits = number.removeprefix("+")
     return [
         Route(trunk_id, endpoint, is_own)
