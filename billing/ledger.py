@@ -29,13 +29,13 @@ class Account:
     """A customer's money at one moment, with its row locked."""
 
     customer_id: int
+    charged_today: Decimal
     posted: Decimal
     held: Decimal
     credit_limit: Decimal
     day_cap: Decimal | None
     highest_price_per_minute: Decimal | None
     currency: str
-    charged_today: Decimal
 
     @property
     def available(self) -> Decimal:
@@ -86,7 +86,7 @@ def lock(*, customer_id: int, now: datetime) -> Account:
         # A statement of its own: one that waited for the lock would see the day as it was before it waited.
         _CHARGED.run(cursor, [customer_id, now.astimezone(UTC).date()])
         (charged_today,) = cursor.fetchone()
-    return Account(customer_id, *row, charged_today)
+    return Account(customer_id, charged_today, *row)
 
 
 def hold(*, customer_id: int, key: str, amount: Decimal, funded_seconds: int, now: datetime) -> bool:
