@@ -29,12 +29,12 @@ class Account:
     """A customer's money at one moment, with its row locked."""
 
     customer_id: int
+    charged_today: Decimal
     posted: Decimal
     held: Decimal
     credit_limit: Decimal
     day_cap: Decimal | None
     highest_price_per_minute: Decimal | None
-    charged_today: Decimal
     currency: str
 
     @property
@@ -79,11 +79,14 @@ def lock(*, customer_id: int, now: datetime) -> Account:
     `now` says which day is today: one that waits for the lock across midnight is judged by the day it came.
     """
     with connection.cursor() as cursor:
-        _LOCK.run(cursor, [now.astimezone(UTC).date(), customer_id])
+        _LOCK.run(cursor, [customer_id])
         row = cursor.fetchone()
-    if row is None:
-        raise Balance.DoesNotExist
-    return Account(customer_id, *row)
+        if row is None:
+            raise Balance.DoesNotExist
+        # A statement of its own: one that waited for the lock would see the day as it was before it waited.
+        _CHARGED.run(cursor, [customer_id, now.astimezone(UTC).date()])
+        (charged_today,) = cursor.fetchone()
+    return Account(customer_id, charged_today, *row)
 
 
 def hold(*, customer_id: int, key: str, amount: Decimal, funded_seconds: int, now: datetime) -> bool:
@@ -229,11 +232,12 @@ def _close(key: str, now: datetime) -> tuple[int, Decimal] | None:
 
 
 _LOCK = Statement("""
-SELECT posted, held, credit_limit, day_cap, highest_price_per_minute,
-       COALESCE((SELECT charged FROM billing_spendday AS spend
-                 WHERE spend.customer_id = balance.customer_id AND day = %s), 0),
-       currency
-FROM billing_balance AS balance WHERE customer_id = %s FOR UPDATE
+SELECT posted, held, credit_limit, day_cap, highest_price_per_minute, currency
+FROM billing_balance WHERE customer_id = %s FOR UPDATE
+""")
+
+_CHARGED = Statement("""
+SELECT COALESCE((SELECT charged FROM billing_spendday WHERE customer_id = %s AND day = %s), 0)
 """)
 
 _HOLD = Statement("""

@@ -64,7 +64,7 @@ def send(*, now: datetime) -> int:
     while monotonic() < ends_at and (notice := _claim(now)) is not None:
         try:
             send_mail(notice.subject, notice.text, None, [notice.recipient])
-        except (SMTPException, OSError) as error:
+        except (SMTPException, OSError, ValueError) as error:
             _postpone(notice, error, now)
         else:
             Notice.objects.filter(pk=notice.pk).update(sent_at=now, next_attempt_at=None)

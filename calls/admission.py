@@ -155,6 +155,11 @@ def refusal(facts: Facts) -> errors.ApiError | None:
     return next((verdict for check in CHECKS if (verdict := check(facts))), None)
 
 
+def leg_refusal(facts: Facts) -> errors.ApiError | None:
+    """Return the first refusal of a leg, or None when it may be dialled. Its call counts for calls per second."""
+    return next((verdict for check in CHECKS if check is not calls_per_second and (verdict := check(facts))), None)
+
+
 def inbound_refusal(facts: Facts) -> errors.ApiError | None:
     """Return the first refusal of a call that came in, or None when it may ring."""
     return next((verdict for check in INBOUND_CHECKS if (verdict := check(facts))), None)
@@ -242,7 +247,7 @@ def highest_price(facts: Facts) -> errors.ApiError | None:
 def day_cap(facts: Facts) -> errors.ApiError | None:
     """What is charged and held today, this call included, stays within the customer's cap."""
     cap = facts.account.day_cap
-    if cap is None or facts.account.spent_today + facts.hold <= cap:
+    if cap is None or not facts.hold or facts.account.spent_today + facts.hold <= cap:
         return None
     midnight = (facts.accepted_at + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
     limit = f"{money.text(cap)} {facts.account.currency}"
@@ -320,7 +325,7 @@ SELECT EXISTS (SELECT FROM telephony_engine WHERE seen_at > %(alive_since)s),
        (SELECT count(*) FROM calls_call
         WHERE customer_id = %(customer)s AND NOT (status IN ('canceled', 'completed', 'failed'))),
        (SELECT count(*) FROM calls_call
-        WHERE customer_id = %(customer)s AND accepted_at > moment - interval '1 second'),
+        WHERE customer_id = %(customer)s AND accepted_at > moment - interval '1 second' AND parent_id IS NULL),
        EXISTS (SELECT FROM telephony_number
                WHERE customer_id = %(customer)s AND number_e164 = %(caller_id)s AND is_active),
        (SELECT status = 'suspended' FROM applications_customer WHERE id = %(customer)s)

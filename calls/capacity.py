@@ -20,10 +20,13 @@ def trunk_with_room(*, attempt_id: int, customer_id: int, number: str, trunk_id:
     """
     with connection.cursor() as cursor:
         cursor.execute(_TRIED, [attempt_id])
-        tried = {row[0] for row in cursor.fetchall()} - {trunk_id}
+        trunks = dict(cursor.fetchall())
+        tried = trunks.keys() - {trunk_id}
         candidates = [trunk_id]
         if number.startswith("+"):  # a SIP URI is of one trunk
-            routes = routing.outbound_trunks(customer_id=customer_id, number=number, without=[*tried, trunk_id])
+            routes = routing.outbound_trunks(
+                customer_id=customer_id, number=number, without=[*tried, trunk_id], is_own=trunks[trunk_id]
+            )
             candidates += [route.trunk_id for route in routes]
         full = _full(candidates, now)
     return next((candidate for candidate in candidates if candidate not in full), None)
@@ -55,7 +58,11 @@ def _full(candidates: Sequence[int], now: datetime) -> set[int]:
     }
 
 
-_TRIED = "SELECT trunk_id FROM calls_attempt WHERE call_id = (SELECT call_id FROM calls_attempt WHERE id = %s)"
+_TRIED = """
+SELECT trunk.id, trunk.customer_id IS NOT NULL
+FROM calls_attempt AS attempt JOIN telephony_trunk AS trunk ON trunk.id = attempt.trunk_id
+WHERE attempt.call_id = (SELECT call_id FROM calls_attempt WHERE id = %s)
+"""
 _LOCK = """
 SELECT id, max_channels, max_cps FROM telephony_trunk
 WHERE id = ANY(%s) AND (max_channels IS NOT NULL OR max_cps IS NOT NULL)

@@ -41,7 +41,7 @@ def drain(*, due_before: datetime | None = None, seconds: float = 20.0) -> int:
     """
     count, ends_at = 0, monotonic() + seconds
     # The adapter first: asking for it ends a switchboard that no longer leads, before it has claimed anything.
-    while (adapter := link.adapter()) and (claim := _claim(due_before or clock.now(), clock.now())):
+    while (adapter := link.adapter()) and (claim := _claim(due_before, ends_at)):
         crashpoint("attempt_claimed")
         _dial(claim, adapter)
         count += 1
@@ -79,11 +79,14 @@ def _cause(call: Call, reason: Reason) -> dict[str, int]:
     return {"reason_code": reasons.cause_for_caller(reason)} if call.is_unanswered_inbound else {}
 
 
-def _claim(due_before: datetime, now: datetime) -> Claim | None:
-    """Claim the first attempt that is due and whose trunk, or another, has room; None when there is none."""
+def _claim(due_before: datetime | None, ends_at: float) -> Claim | None:
+    """Claim the first attempt that is due and whose trunk, or another, has room; None when there is none, or when it
+    was not found in time: behind a full trunk many may wait.
+    """
     while True:
+        now = clock.now()
         with connection.cursor() as cursor:
-            cursor.execute(_CLAIM, {"due_before": due_before, "now": now})
+            cursor.execute(_CLAIM, {"due_before": due_before or now, "now": now})
             row = cursor.fetchone()
         if row is None:
             return None
@@ -91,8 +94,10 @@ def _claim(due_before: datetime, now: datetime) -> Claim | None:
         claim = Claim(*claimed)
         if not is_limited:
             return claim
-        if with_room := _claim_with_room(claim, due_before, now):
+        if with_room := _claim_with_room(claim, due_before or now, now):
             return with_room
+        if monotonic() > ends_at:
+            return None
 
 
 def _claim_with_room(found: Claim, due_before: datetime, now: datetime) -> Claim | None:

@@ -35,7 +35,7 @@ def add_leg(call: Call, *, now: datetime) -> None:
         max_duration_seconds=call.max_duration_seconds,
         now=now,
     )
-    refusal = admission.refusal(facts)
+    refusal = admission.leg_refusal(facts)
     if refusal is not None:
         raise refusal
     leg = _compose(call, facts)

@@ -346,7 +346,12 @@ def _next_trunk(call: Call, attempt: Attempt, now: datetime) -> bool:
     first_claimed_at = call.attempts.order_by("number").values_list("claimed_at", flat=True)[0] or now
     if len(tried) >= MOST_ATTEMPTS or now >= first_claimed_at + SETUP_TIME:
         return False
-    routes = routing.outbound_trunks(customer_id=call.customer_id, number=call.to_number, without=tried)
+    routes = routing.outbound_trunks(
+        customer_id=call.customer_id,
+        number=call.to_number,
+        without=tried,
+        is_own=attempt.trunk.customer_id is not None,  # or a carrier of ours would show a caller id nobody checked
+    )
     if not routes:
         return False
     Attempt.objects.create(

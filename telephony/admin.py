@@ -120,6 +120,11 @@ class TrunkAdmin(console.Admin):
         ("Routing", {"fields": ["priority", "allowed_prefixes", "max_channels", "max_cps"]}),
     ]
 
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
+        """Keep a platform trunk's name: it is its name on the engine, where another would be another trunk."""
+        is_platforms = isinstance(obj, Trunk) and obj.customer_id is None
+        return [*super().get_readonly_fields(request, obj), *(["gateway_name"] if is_platforms else [])]
+
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         """What its customer has deleted stays as it was."""
         return not getattr(obj, "deleted_at", None) and super().has_change_permission(request, obj)

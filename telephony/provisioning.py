@@ -12,8 +12,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from ipaddress import ip_address
+from time import monotonic
 
-from django.db.models import F, Q
+from django.core.exceptions import ImproperlyConfigured
+from django.db.models import Case, F, Q, When
 
 from minivoice import errors
 from telephony import link, sip, vetting
@@ -24,6 +26,7 @@ from telephony.models import Trunk
 logger = logging.getLogger(__name__)
 
 _BATCH = 50
+_STEP_SECONDS = 5.0
 _LOOK_EVERY = timedelta(seconds=2)
 _CHECK_EVERY = timedelta(minutes=5)  # names of carriers change; and so may what they lead to
 _TRY_AGAIN = timedelta(seconds=15)
@@ -66,9 +69,12 @@ class Provisioner:
         if not self._engine_run:
             self._engine_run = _compare(now=now)
         count = 0
+        ends_at = monotonic() + _STEP_SECONDS  # names that are slow to look up keep nobody's change waiting
         for trunk in _due(now):
             _settle(trunk, self._engine_run, now)
             count += 1
+            if monotonic() > ends_at:
+                break
         if self._looked_at is None or now - self._looked_at >= _LOOK_EVERY:
             _look(now=now, load=load())
             self._looked_at = now
@@ -89,8 +95,9 @@ def _compare(*, now: datetime) -> str:
 
 def _due(now: datetime) -> list[Trunk]:
     changed = Q(provisioned_for=None) | ~Q(provisioned_for=F("updated_at"))
-    waiting = Trunk.objects.filter(changed | Q(check_at__lte=now))
-    return list(waiting.order_by(F("check_at").asc(nulls_first=True), "id")[:_BATCH])
+    waiting = Trunk.objects.filter(changed | Q(check_at__lte=now)).defer("password")
+    changed_first = Case(When(changed, then=0), default=1)
+    return list(waiting.order_by(changed_first, F("check_at").asc(nulls_first=True), "id")[:_BATCH])
 
 
 def _settle(trunk: Trunk, engine_run: str, now: datetime) -> None:
@@ -102,7 +109,7 @@ def _settle(trunk: Trunk, engine_run: str, now: datetime) -> None:
         return
     try:
         address = _address(trunk)
-        config = _config(trunk, address)
+        config = _config(trunk, address, trunk.password)
         mark = f"{engine_run}.{config.revision}"
         if trunks.mark(trunk.endpoint) == mark:
             _note(trunk, now, None, "", check_at=now + _CHECK_EVERY, address=address)
@@ -110,6 +117,9 @@ def _settle(trunk: Trunk, engine_run: str, now: datetime) -> None:
         trunks.put(config, mark=mark)
     except errors.InvalidRequest as refusal:
         _refuse(trunk, refusal.message, now)
+    except ImproperlyConfigured as error:
+        logger.error("trunk %s: %s", trunk.public_id, error)  # noqa: TRY400  it says it all
+        _refuse(trunk, "its password cannot be read", now)
     except (CommandRefused, ValueError) as refusal:
         logger.warning("the engine refuses trunk %s: %s", trunk.public_id, refusal)
         _refuse(trunk, "the engine does not take these settings", now)
@@ -134,7 +144,7 @@ def _address(trunk: Trunk) -> str:
     return found[0]
 
 
-def _config(trunk: Trunk, address: str) -> TrunkConfig:
+def _config(trunk: Trunk, address: str, password: str) -> TrunkConfig:
     place = sip.place(trunk.proxy)
     return TrunkConfig(
         name=trunk.endpoint,
@@ -143,7 +153,7 @@ def _config(trunk: Trunk, address: str) -> TrunkConfig:
         address=str(ip_address(address)),
         transport=trunk.transport,
         username=trunk.username,
-        password=trunk.password,
+        password=password,
         realm=trunk.realm,
         from_domain=trunk.from_domain,
         inbound_ip=(trunk.inbound_ip or "") if trunk.inbound_ip_approved_at else "",
@@ -176,7 +186,7 @@ def _state(trunk: Trunk, state: Trunk.State, reason: str, now: datetime) -> dict
 def _look(*, now: datetime, load: Load) -> None:
     """Write down how the trunks on the engine are."""
     settled = Trunk.objects.filter(is_active=True, provisioned_for=F("updated_at"))
-    rows = list(settled.exclude(state=Trunk.State.REFUSED))
+    rows = list(settled.exclude(state=Trunk.State.REFUSED).defer("password"))
     trunks = link.adapter().trunks
     reachable = trunks.reachable()
     registered = trunks.registered() if any(row.registers for row in rows) else None
@@ -209,4 +219,4 @@ def _health(
 
 
 def _client_uri(row: Trunk) -> str:
-    return _config(row, row.address).client_uri
+    return _config(row, row.address, "").client_uri

@@ -32,24 +32,26 @@ def addresses_of(trunk: Trunk) -> list[str]:
         place = sip.place(trunk.proxy)
         found = _look_up({place.host})[place.host]
     else:
-        found = _judge(trunk.proxy, trunk.inbound_ip or "")
+        found = _judge(trunk.proxy, trunk.inbound_ip or "", known=trunk.address)
     return sorted(found, key=lambda address: (":" in address, address))
 
 
-def _judge(proxy: str, inbound_ip: str) -> set[str]:
-    """Return the addresses of `proxy`, judged."""
-    platform = Trunk.objects.filter(customer=None).values_list("proxy", "inbound_ip")
-    theirs = {place for name, _ in platform if (place := _place(name))}
+def _judge(proxy: str, inbound_ip: str, *, known: str = "") -> set[str]:
+    """Return the addresses of `proxy`, judged; while it has none, the one that is `known` is judged in their place."""
+    platform = Trunk.objects.filter(customer=None).values_list("proxy", "inbound_ip", "address")
+    theirs = {place for name, *_ in platform if (place := _place(name))}
     wanted = _public_place(proxy, theirs) if proxy else None
     if wanted is None and not inbound_ip:
         return set()
     found = _look_up({place.host for place in theirs} | ({wanted.host} if wanted else set()))
     taken = {plain for place in theirs for plain in found[place.host]}
-    taken |= {addresses.plain(address) for _, address in platform if address}
+    # Those known count whatever name servers say at this moment: who waits for them to fail gains nothing.
+    taken |= {addresses.plain(address) for _, *known_ones in platform for address in known_ones if address}
     if wanted and not addresses.is_allowed_inside(wanted.host, wanted.sip_port):
-        if not all(map(addresses.is_public, found[wanted.host])):
+        judged = found[wanted.host] or ({addresses.plain(known)} if known else set())
+        if not all(map(addresses.is_public, judged)):
             raise errors.InvalidRequest("proxy must be a public host or host:port", param="proxy")
-        if taken & found[wanted.host]:
+        if taken & judged:
             _refuse_platforms("proxy")
     if inbound_ip in taken:
         _refuse_platforms("inbound_ip")

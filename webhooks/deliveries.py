@@ -41,7 +41,7 @@ class Claim:
     event: str
     body: bytes
     url: str
-    secret: str = field(repr=False)
+    secret: str | None = field(repr=False)  # None: it cannot be read
     previous_secret: str = field(default="", repr=False)  # signs too, while the secret is being replaced
     attempts_before_replay: int = 0  # the schedule counts from there
 
@@ -74,7 +74,7 @@ def claim(*, places: int, now: datetime) -> list[Claim]:
             },
         )
         rows = cursor.fetchall()
-    return [claim for row in rows if (claim := _readable(row))]
+    return [_claimed(row) for row in rows]
 
 
 def note(results: Sequence[Result], *, now: datetime) -> None:
@@ -115,14 +115,13 @@ def retry_after(value: str, now: datetime) -> float:
     return min(max(seconds, 0.0), _MAX_RETRY_AFTER_SECONDS)
 
 
-def _readable(row: tuple[Any, ...]) -> Claim | None:
-    """Return the claim, or None when its secret cannot be read: that must not hold up the others."""
+def _claimed(row: tuple[Any, ...]) -> Claim:
     row_id, application_id, attempt, attempts_before_replay, event_id, delivery_id, event, body, url, *stored = row
     try:
         secret, previous_secret = map(_reveal, stored)
-    except ImproperlyConfigured:
-        logger.exception("delivery %s waits for a key that reads its secret", delivery_id)
-        return None
+    except ImproperlyConfigured as error:
+        logger.error("delivery %s cannot be signed: %s", delivery_id, error)  # noqa: TRY400  it says it all
+        secret, previous_secret = None, ""
     return Claim(
         row_id=row_id,
         application_id=application_id,

@@ -30,10 +30,16 @@ class Page:
 
 
 def read(application: Application, *, after: Place, limit: int) -> Page:
-    """Return the next events of `application`, at most `limit`; none, and the same place, when it has no more yet."""
+    """Return the next events of `application`, at most `limit`; none, and the same place, when it has no more yet.
+
+    From a place that is still to come the feed begins anew: the database was restored where transactions count anew,
+    and to serve an event twice is better than to pass over it.
+    """
     with connection.cursor() as cursor:
         cursor.execute(_READ, [application.pk, after.transaction, after.key, limit])
         rows = cursor.fetchall()
+    if not rows and after.transaction > horizon().transaction:
+        return read(application, after=Place(), limit=limit)
     return Page([bytes(body) for body, _, _ in rows], Place(*rows[-1][1:]) if rows else after)
 
 

@@ -129,6 +129,8 @@ class _Network:
         self._results.put(_result(claim, outcome, started_at=started_at, duration_ms=duration_ms))
 
     async def _send(self, claim: Claim, started_at: datetime) -> Answer:
+        if claim.secret is None:
+            raise Failure("secret_unreadable", claim.delivery_id)
         headers = signing.headers(
             secret=claim.secret,
             previous_secret=claim.previous_secret,

@@ -39,6 +39,8 @@ def replace(*, call_id: int, actions: Sequence[Action] | None, url: str, method:
         call = Call.objects.select_for_update(no_key=True).get(pk=call_id)
         if call.is_final:
             raise errors.CallAlreadyEnded
+        if not call.is_instructed:
+            raise errors.InvalidRequest("a call that is forwarded follows no instructions, nor does its leg")
         flow, _ = Flow.objects.select_for_update().get_or_create(call=call)
         flow.url, flow.method, flow.reason = url, method, "redirect"
         flow.actions = None if actions is None else [[action.name, action.params] for action in actions]

@@ -7,6 +7,7 @@ import pytest
 from calls import dialing, lifecycle
 from minivoice import clock
 from telephony.engines.facts import Fact, Kind
+from telephony.models import Trunk
 from tests import factories
 from tests.calls.steps import FakeEngine, dial, end, latest, tell
 from tests.conftest import Actor
@@ -103,3 +104,17 @@ def test_a_first_trunks_late_word_does_not_end_the_second(acme: Actor, engine: F
 
     call.refresh_from_db()
     assert (call.status, latest(call).state) == ("dialing", "taken")
+
+
+def test_a_call_admitted_for_the_customers_own_trunk_never_goes_out_by_the_platforms(
+    acme: Actor, engine: FakeEngine, now: datetime
+) -> None:
+    """Its caller id was not checked: no carrier of the platform may show it."""
+    own = factories.TrunkFactory(customer=acme.customer, gateway_name="own", proxy="192.0.2.7")
+    call = dial(acme, from_number="+15559990000")
+    Trunk.objects.filter(pk=own.pk).update(is_active=False)
+
+    end(call, at=now, sip_code=503)
+
+    assert (call.end_reason, call.attempts.count()) == ("trunk_failed", 1)
+    assert [asked["endpoint"] for asked in engine.originated] == [f"PJSIP/+15551230002@{own.public_id}"]

@@ -23,7 +23,7 @@ from telephony.models import Number, Trunk
 from tests import factories
 from tests.calls.steps import FakeEngine
 from tests.calls.test_switchboard import GATHER, Board
-from tests.conftest import Actor
+from tests.conftest import Actor, refusal
 from webhooks.models import WebhookEvent
 
 PLATFORMS = "wholesale"
@@ -502,3 +502,23 @@ def test_a_leg_whose_call_has_ended_unheard_is_parted_by_the_sweep(number: Numbe
 
     [leg] = call.legs.all()
     assert (leg.status, leg.end_reason, leg.hangup_by) == ("canceled", "canceled", "caller")
+
+
+def test_the_leg_of_a_forwarded_call_counts_for_no_calls_per_second(acme: Actor, number: Number) -> None:
+    acme.customer.max_cps = 1
+    acme.customer.save(update_fields=["max_cps"])
+    forward("+15551230002")
+
+    call = ring()
+
+    assert call.legs.count() == 1
+
+
+def test_a_forwarded_call_and_its_leg_follow_no_instructions(acme: Actor, number: Number) -> None:
+    forward("+15551230002")
+    call = ring()
+
+    for public_id in (call.public_id, call.legs.get().public_id):
+        answer = acme.client().post(f"/v1/calls/{public_id}/actions", {"actions": []}, format="json")
+        assert refusal(answer) == (400, "invalid_request")
+        assert not Flow.objects.exists()

@@ -5,9 +5,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db.models import Value
 
 from minivoice import clock
-from telephony import link, trunks
+from telephony import link, provisioning, trunks
 from telephony.engines.facts import Answer, EngineUnreachable
 from telephony.models import Trunk
 from telephony.provisioning import Load, Provisioner
@@ -265,3 +266,46 @@ def test_a_change_made_meanwhile_is_not_overlooked(
 
     assert step(provisioner) == 1
     assert pushed(engine, trunk)["allow"] == "g722"
+
+
+def test_a_remembered_address_is_judged_though_names_lead_nowhere_now(
+    acme_trunk: dict[str, Any], provisioner: Provisioner, engine: SimulatedEngine, names: dict[str, list[str]]
+) -> None:
+    """Who waits for a name server to fail must not keep a carrier of the platform's."""
+    step(provisioner)
+    trunk = Trunk.objects.get(public_id=acme_trunk["id"])
+    Trunk.objects.filter(customer=None).update(address=trunk.address)
+    names.clear()
+    Trunk.objects.filter(pk=trunk.pk).update(check_at=clock.now())
+
+    step(provisioner)
+
+    trunk.refresh_from_db()
+    assert (trunk.state, trunk.address) == ("refused", "")
+    assert pushed(engine, trunk) == {}
+
+
+def test_a_password_that_cannot_be_read_stops_that_trunk_alone(
+    acme_trunk: dict[str, Any], provisioner: Provisioner, engine: SimulatedEngine
+) -> None:
+    trunk = Trunk.objects.defer("password").get(public_id=acme_trunk["id"])
+    Trunk.objects.filter(pk=trunk.pk).update(password=Value("of a key that is gone"))
+
+    assert step(provisioner) == 2
+
+    row = Trunk.objects.defer("password").get(pk=trunk.pk)
+    assert (row.state, row.state_reason) == ("refused", "its password cannot be read")
+    assert pushed(engine, Trunk.objects.get(customer=None)) != {}
+
+
+def test_what_was_changed_comes_before_what_is_looked_up_again(
+    acme_trunk: dict[str, Any], provisioner: Provisioner, engine: SimulatedEngine
+) -> None:
+    step(provisioner)
+    Trunk.objects.update(check_at=clock.now() - timedelta(hours=1))
+    changed = trunks.change(
+        trunk=Trunk.objects.get(public_id=acme_trunk["id"]), changes={"name": "Changed", "username": "new"}
+    )
+    Trunk.objects.filter(pk=changed.pk).update(check_at=clock.now() + timedelta(minutes=5))
+
+    assert provisioning._due(clock.now())[0].pk == changed.pk

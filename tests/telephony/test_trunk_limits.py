@@ -163,3 +163,27 @@ def drain_side_by_side(count: int) -> int:
 
     with ThreadPoolExecutor(count) as threads:
         return sum(done.result(20) for done in [threads.submit(drain) for _ in range(count)])
+
+
+@pytest.mark.django_db
+def test_a_call_for_the_customers_own_trunk_takes_no_channel_of_the_platforms(acme: Actor, engine: FakeEngine) -> None:
+    own = factories.TrunkFactory(customer=acme.customer, gateway_name="own", proxy="192.0.2.7", max_channels=0)
+    call = place(acme, from_number="+15559990000")
+    Trunk.objects.filter(pk=own.pk).update(is_active=False)
+
+    assert dialing.drain() == 0
+
+    assert engine.originated == []
+    assert latest(call).trunk == own
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("one_channel")
+def test_many_that_wait_for_a_channel_do_not_hold_up_who_looks(acme: Actor, engine: FakeEngine) -> None:
+    dial(acme)
+    waiting = [place(acme) for _ in range(3)]
+    before = {call.pk: latest(call).due_at for call in waiting}
+
+    assert dialing.drain(seconds=-1) == 0
+
+    assert sum(latest(call).due_at != before[call.pk] for call in waiting) == 1

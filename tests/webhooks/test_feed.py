@@ -11,6 +11,7 @@ from django.db.migrations.executor import MigrationExecutor
 from rest_framework.test import APIClient
 
 from applications.models import Application, Customer
+from minivoice import api
 from tests import factories
 from tests.conftest import refusal
 from tests.webhooks.conftest import Publish
@@ -168,6 +169,18 @@ def test_rows_from_before_the_feed_are_in_it_and_their_table_is_not_rewritten(
     assert WebhookEvent.objects.values("transaction").distinct().count() == 1
     newest = publish(now=NOW).public_id
     assert read(client)[0] == [*events, newest]
+
+
+def test_begins_anew_where_transactions_count_anew_after_a_restore(client: APIClient, publish: Publish) -> None:
+    """As docs/operations.md has it restored: the rows of before belong to no transaction."""
+    events = [publish(now=NOW).public_id for _ in range(2)]
+    WebhookEvent.objects.update(transaction=0)
+    newest = publish(now=NOW).public_id
+
+    found, following = read(client, after=api.cursor(10**12, 7))
+
+    assert found == [*events, newest]
+    assert read(client, after=following)[0] == []
 
 
 def table_file() -> int:

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 from django.db import connection
+from django.db.models import Value
 from pytest_django.fixtures import Settings
 from standardwebhooks import Webhook
 
@@ -259,3 +260,18 @@ def _worker(**environment: str) -> subprocess.Popen[bytes]:
             **environment,
         },
     )
+
+
+def test_what_cannot_be_signed_goes_by_the_schedule_and_holds_up_nobody(
+    publish: Publish, application: Application, acme: Customer, receiver: Receiver
+) -> None:
+    event = publish()
+    Application.objects.filter(pk=application.pk).update(webhook_secret=Value("of a key that is gone"))
+    other = Application.objects.create(customer=acme, name="other", webhook_url=receiver.url, webhook_secret="x")
+    publish(other)
+
+    assert pump.deliver() == 2
+
+    assert len(receiver.requests) == 1
+    event.refresh_from_db()
+    assert (event.status, event.error, event.is_in_flight) == ("pending", "secret_unreadable", False)
