@@ -320,7 +320,8 @@ def _failure(error: Exception) -> Failure:
             return Failure("read_timeout", detail)
         case aiohttp.ClientSSLError():
             return Failure("tls_failed", detail)
-        case aiohttp.ClientResponseError() if _TOO_LONG_A_HEAD.search(error.message):
-            return Failure("response_too_large", error.message[:100])
+        # Of trailers it is told when the answer is there already, or while its body is read.
+        case aiohttp.ClientResponseError() | aiohttp.ClientPayloadError() if _TOO_LONG_A_HEAD.search(str(error)):
+            return Failure("response_too_large", detail[:150])
         case _:
             return Failure("connect_failed", detail)

@@ -26,7 +26,8 @@ from tests.journeys.stage import Integrator, until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
-# Each point, and the end of a number whose call passes it; `talks`: one that is up when it needs more money.
+# Each point, and the end of a number whose call passes it; `talks`: one that is up when it needs more money;
+# `comes in`: one that somebody else places.
 POINTS = {
     "admission_read": "0001",
     "hold_taken": "0001",
@@ -39,6 +40,8 @@ POINTS = {
     "fact_stored": "0901",
     "answer_before_commit": "0901",
     "document_received": "0742",
+    "arrival_before_commit": "comes in",
+    "arrival_committed": "comes in",
     "extension_before_commit": "talks",
     "extended_before_timer": "talks",
     "timer_moved": "talks",
@@ -81,13 +84,24 @@ class Stage:
         numbers = [f"+1{next(_areas)}55{ending}" for _ in range(max(calls, passes))]
         self.refuse(acme if is_refused else None)
         self.crashpoints.write_text(f"{point} {passes}")
+        place = self.ring if POINTS[point] == "comes in" else _place
         with ThreadPoolExecutor(8) as threads:
-            list(threads.map(lambda number: _place(acme, number), numbers))
+            list(threads.map(lambda number: place(acme, number), numbers))
         until(lambda: not self.crashpoints.exists(), seconds=30, what=f"{point} was reached")
         died_at = clock.now()
         self.refuse(None)
         until(lambda: _is_whole(acme, since=died_at), seconds=30, what="the platform is whole again")
         return acme
+
+    def ring(self, customer: Integrator, number: str) -> None:
+        """Have somebody call a number of the customer's, by a trunk of its own."""
+        name = f"in-{number[1:]}"
+        trunk = factories.TrunkFactory(customer=customer.customer, gateway_name=name, direction="inbound")
+        factories.NumberFactory(
+            customer=customer.customer, application=customer.application, number_e164=number, route_mode="webhook"
+        )
+        body = {"trunk": trunk.endpoint, "from": "+15557654321", "to": number}
+        requests.post(f"{self.simulator}/simulator/inbound", json=body, timeout=5).raise_for_status()
 
     def expect_recovery(self, customer: Integrator) -> None:
         """All calls end, all their events arrive, and no channel was dialled twice."""

@@ -51,7 +51,7 @@ def stores(
     monkeypatch.setitem(connections.databases["default"], "USER", postgres.url().split("//")[1].split("@")[0])
     monkeypatch.setitem(connections.databases["default"], "HOST", mine["host"].replace("%2F", "/"))
     settings.REDIS_URL = valkey.url
-    monkeypatch.setattr(nudge, "_redis", nudge._connect(1.0))
+    monkeypatch.setattr(nudge, "_redis", nudge._connect())
     with django_db_blocker.unblock():
         yield supervisor
 
