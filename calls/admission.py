@@ -74,6 +74,17 @@ def read_inbound(
     return _facts(customer, caller_id, to, account, quote, max_duration_seconds, routes=(), now=now)
 
 
+def hold(facts: Facts, *, key: str) -> bool:
+    """Set aside what the call `key` was admitted with; return False when it is not available after all."""
+    return ledger.hold(
+        customer_id=facts.customer.pk,
+        key=key,
+        amount=facts.hold,
+        funded_seconds=facts.funded_seconds,
+        now=facts.accepted_at,
+    )
+
+
 def promise(facts: Facts) -> dict[str, Any]:
     """Return what a call is promised, for its columns: rate, price and funded seconds. Raises RateNotFound."""
     quote = facts.quote

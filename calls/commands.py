@@ -12,7 +12,6 @@ from django.conf import settings
 from django.db import IntegrityError, InterfaceError, OperationalError, connection, models, transaction
 
 from applications.keys import Caller
-from billing import ledger
 from calls import admission, dialing, idempotency, refusals, telling
 from calls.flow import store
 from calls.flow.document import Action
@@ -158,14 +157,7 @@ def _admit(caller: Caller, order: Order, request_id: str, key: idempotency.Key |
         if refusal is not None:
             raise _Refused(refusal)
         call = _compose(caller, order, facts, request_id)
-        held = ledger.hold(
-            customer_id=call.customer_id,
-            key=call.public_id,
-            amount=facts.hold,
-            funded_seconds=facts.funded_seconds,
-            now=facts.accepted_at,
-        )
-        if not held:
+        if not admission.hold(facts, key=call.public_id):
             raise _Refused(errors.InsufficientBalance())
         crashpoint("hold_taken")
         _insert(call, facts)

@@ -11,7 +11,6 @@ from uuid import uuid4
 from django.db import transaction
 from django.db.models import Exists, OuterRef
 
-from billing import ledger
 from calls import admission, dialing, timeline
 from calls.models import FINAL, LIVE, Attempt, Call, Party, Reason, Status
 from minivoice import errors, ids, nudge
@@ -39,13 +38,7 @@ def add_leg(call: Call, *, now: datetime) -> None:
     if refusal is not None:
         raise refusal
     leg = _compose(call, facts)
-    if not ledger.hold(
-        customer_id=leg.customer_id,
-        key=leg.public_id,
-        amount=facts.hold,
-        funded_seconds=facts.funded_seconds,
-        now=facts.accepted_at,
-    ):
+    if not admission.hold(facts, key=leg.public_id):
         raise errors.InsufficientBalance
     leg.save(force_insert=True)
     trunk_id = facts.routes[0].trunk_id

@@ -12,7 +12,6 @@ from decimal import Decimal
 from django.db import IntegrityError, transaction
 
 from applications.models import Application
-from billing import ledger
 from billing.rating import Price
 from calls import admission, channels, forwarding, lifecycle, reasons, refusals, telling, timeline
 from calls.models import Attempt, Call, Status
@@ -111,7 +110,8 @@ def _admit(arrival: Arrival, channel: str, trunk: Trunk, number: Number, now: da
         if refusal is not None:
             raise refusal
         call = _compose(facts, application, trunk, number, channel)
-        _hold(call, facts)
+        if not admission.hold(facts, key=call.public_id):
+            raise errors.InsufficientBalance
         call.save(force_insert=True)
         Attempt.objects.create(
             call=call,
@@ -180,15 +180,3 @@ def _compose(facts: admission.Facts, application: Application, trunk: Trunk, num
         events=1,
         **admission.promise(facts),
     )
-
-
-def _hold(call: Call, facts: admission.Facts) -> None:
-    held = ledger.hold(
-        customer_id=call.customer_id,
-        key=call.public_id,
-        amount=facts.hold,
-        funded_seconds=facts.funded_seconds,
-        now=facts.accepted_at,
-    )
-    if not held:
-        raise errors.InsufficientBalance
