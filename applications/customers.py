@@ -1,5 +1,7 @@
 """Customers: shut out, and let in again."""
 
+from django.db import transaction
+
 from applications.models import Customer
 
 
@@ -14,4 +16,9 @@ def lift(customer: Customer) -> bool:
 
 
 def _move(customer: Customer, before: Customer.Status, after: Customer.Status) -> bool:
-    return bool(Customer.objects.filter(pk=customer.pk, status=before).update(status=after))
+    with transaction.atomic():
+        row = Customer.objects.select_for_update(no_key=True).filter(pk=customer.pk, status=before).first()
+        if row is not None:
+            row.status = after
+            row.save(update_fields=["status"])
+    return row is not None

@@ -5,15 +5,12 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cache
 
 from django.db import connection, transaction
-from django.db.models import Model
 
 from applications.models import ApiKey, Application, Customer
 from minivoice import errors
-from minivoice.fields import SecretField
-from minivoice.prepared import Statement
+from minivoice.prepared import Rows
 
 PREFIX = "mv_live_"
 _SHOWN_CHARACTERS = 12
@@ -87,16 +84,11 @@ def revoke(key: ApiKey, *, now: datetime, with_issued: bool = False) -> None:
 
 def recognise(text: str) -> Caller | None:
     """Return whose key `text` is; None when it is unknown, revoked, or its application is inactive."""
-    with connection.cursor() as cursor:
-        _recognise().run(cursor, [digest(text)])
-        row = cursor.fetchone()
-    if row is None:
+    found = _RECOGNISE.one([digest(text)])
+    if found is None:
         return None
-    key_id, scopes, used_at, *values = row
-    names = _columns(Application)
-    application = Application.from_db("default", names, values[: len(names)])
-    application.customer = Customer.from_db("default", _columns(Customer), values[len(names) :])
-    return Caller(key_id, scopes, application, application.customer, used_at)
+    key, application, application.customer = found
+    return Caller(key.pk, key.scopes, application, application.customer, key.last_used_at)
 
 
 def note_use(caller: Caller, *, now: datetime) -> None:
@@ -120,26 +112,18 @@ def _lock_keys_of(customer_id: int) -> None:
     Customer.objects.select_for_update(no_key=True).only("pk").get(pk=customer_id)
 
 
-@cache
-def _columns(model: type[Model]) -> list[str]:
-    """The columns that every request reads: all but secrets, which are read when they are wanted."""
-    fields = model._meta.concrete_fields  # noqa: SLF001  Django's documented way to a model's columns
-    return [field.attname for field in fields if not isinstance(field, SecretField)]
-
-
-@cache
-def _recognise() -> Statement:
-    """The statement of every request, composed once."""
-    wanted = [f"application.{name}" for name in _columns(Application)]
-    wanted += [f"customer.{name}" for name in _columns(Customer)]
-    return Statement(f"""
-    SELECT key.id, key.scopes, key.last_used_at, {", ".join(wanted)}
+_RECOGNISE = Rows(
+    """
+    SELECT {key}, {application}, {customer}
     FROM applications_apikey AS key
     JOIN applications_application AS application ON application.id = key.application_id AND application.is_active
     JOIN applications_customer AS customer ON customer.id = application.customer_id
     WHERE key.digest = %s AND key.revoked_at IS NULL
-    """)  # noqa: S608  names of our own columns
-
+    """,
+    key=(ApiKey, ("id", "scopes", "last_used_at")),
+    application=Application,
+    customer=Customer,
+)
 
 _REVOKE_TREE = """
 WITH RECURSIVE tree AS (

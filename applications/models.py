@@ -1,9 +1,13 @@
-"""Customers, their applications, and the keys applications sign in with."""
+"""Customers and mail to them, their applications with the keys they sign in with, and long work for staff."""
 
 from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.db import models
+from django.db.models.functions import Upper
+from simple_history.models import HistoricalRecords
 
 from minivoice.fields import PublicIdField, SecretField
 
@@ -35,6 +39,10 @@ class Customer(models.Model):
     max_cps = models.PositiveIntegerField(
         "max calls per second", default=5, help_text="calls accepted in any one second"
     )
+    # Read by `applications.limits`: after `temporary_until` they are nothing.
+    temporary_concurrent_calls = models.PositiveIntegerField(null=True, editable=False)
+    temporary_cps = models.PositiveIntegerField(null=True, editable=False)
+    temporary_until = models.DateTimeField(null=True, editable=False)
     caller_id_policy = models.CharField(
         max_length=8,
         choices=CallerIdPolicy.choices,
@@ -66,13 +74,26 @@ class Customer(models.Model):
         blank=True,
         help_text="said on a call that cannot be paid for any longer, up to a minute before it is cut; empty: nothing",
     )
+    recording_days = models.PositiveSmallIntegerField(
+        null=True, blank=True, help_text="that recordings are kept; empty: as long as everybody's"
+    )
     created_at = models.DateTimeField(auto_now_add=True)
+    history = HistoricalRecords(excluded_fields=["public_id"])
 
     class Meta:
+        permissions = [
+            ("see_numbers", "Can see telephone numbers in full"),  # masked elsewhere: minivoice.masking
+            ("suspend_customer", "Can suspend customers, and lift it"),
+            ("give_limits", "Can give a customer limits until a date"),
+        ]
         constraints = [
             models.CheckConstraint(
                 condition=models.Q(status__in=["active", "suspended"]), name="customer_status_known"
             ),
+        ]
+        indexes = [
+            GinIndex(OpClass(Upper("name"), name="gin_trgm_ops"), name="customer_name_parts"),
+            GinIndex(OpClass(Upper("contact_email"), name="gin_trgm_ops"), name="customer_email_parts"),
         ]
 
     def __str__(self) -> str:
@@ -108,9 +129,14 @@ class Application(models.Model):
     )
     webhook_saved_at = models.DateTimeField(null=True, editable=False)  # what was sent before says nothing of it
     webhook_is_draining = models.BooleanField(default=False, db_default=False, editable=False)
-    webhook_notice_due_at = models.DateTimeField(null=True, editable=False)
     is_active = models.BooleanField(default=True)
     created_at = models.DateTimeField(auto_now_add=True)
+    history = HistoricalRecords(
+        excluded_fields=[
+            *("public_id", "webhook_secret", "previous_webhook_secret", "previous_secret_expires_at"),
+            *("webhook_failing_since", "webhook_disabled_at", "webhook_saved_at", "webhook_is_draining"),
+        ]
+    )
 
     class Meta:
         constraints = [
@@ -118,6 +144,7 @@ class Application(models.Model):
                 condition=models.Q(answer_method__in=["GET", "POST"]), name="application_answer_method_known"
             ),
         ]
+        indexes = [GinIndex(OpClass(Upper("name"), name="gin_trgm_ops"), name="application_name_parts")]
 
     def __str__(self) -> str:
         return self.name
@@ -125,8 +152,8 @@ class Application(models.Model):
     def renew_endpoint(self, now: datetime) -> list[str]:
         """Forget how the webhook URL has fared, as it has been saved at `now`; return the names of the fields set."""
         self.webhook_saved_at = now
-        self.webhook_failing_since = self.webhook_disabled_at = self.webhook_notice_due_at = None
-        return ["webhook_saved_at", "webhook_failing_since", "webhook_disabled_at", "webhook_notice_due_at"]
+        self.webhook_failing_since = self.webhook_disabled_at = None
+        return ["webhook_saved_at", "webhook_failing_since", "webhook_disabled_at"]
 
     def disabled_because(self) -> str:
         """Return why the webhook URL is disabled, '' when it is not."""
@@ -169,3 +196,93 @@ class ApiKey(models.Model):
 
     def __str__(self) -> str:
         return f"{self.prefix}…{self.last_four}"
+
+
+class Notice(models.Model):
+    """A mail to a customer, to staff, or both: the row is the queue, `next_attempt_at` schedule and lease at once."""
+
+    class Kind(models.TextChoices):
+        LOW = "low", "balance is low"
+        DAY_CAP = "day_cap", "near the day cap"
+        ENDPOINT = "endpoint", "webhook endpoint disabled"
+
+    customer = models.ForeignKey(Customer, on_delete=models.CASCADE)
+    kind = models.CharField(max_length=8, choices=Kind.choices)
+    day = models.DateField(help_text="UTC")
+    recipient = models.EmailField(blank=True)
+    copy_to = models.EmailField(blank=True, default="", db_default="", help_text="a blind copy, for staff")
+    subject = models.CharField(max_length=200)
+    text = models.TextField()
+    created_at = models.DateTimeField()
+    attempts = models.PositiveSmallIntegerField(default=0)
+    next_attempt_at = models.DateTimeField(null=True, help_text="null: sent, or given up")
+    sent_at = models.DateTimeField(null=True)
+
+    class Meta:
+        verbose_name = "mail to a customer"
+        verbose_name_plural = "mail to customers"
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(kind__in=["low", "day_cap", "endpoint"]), name="notice_kind_known"
+            ),
+            models.UniqueConstraint(
+                fields=["customer", "day"], name="notice_of_the_cap_once_a_day", condition=models.Q(kind="day_cap")
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["next_attempt_at"], name="notice_due", condition=models.Q(next_attempt_at__isnull=False)
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} to {self.recipient or self.copy_to}"
+
+
+class Job(models.Model):
+    """Long work that staff asked for: the row is the queue. It goes, with its files, a day after its end."""
+
+    class State(models.TextChoices):
+        PREPARED = "prepared", "waits for answers"
+        WAITING = "waiting"
+        RUNNING = "running"
+        DONE = "done"
+        FAILED = "failed"
+
+    public_id = PublicIdField("job")
+    kind = models.CharField(max_length=32, help_text="one of applications.jobs")
+    title = models.CharField(max_length=200)
+    params = models.JSONField(default=dict)
+    asked_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    state = models.CharField(max_length=8, choices=State.choices, default=State.WAITING)
+    percent = models.PositiveSmallIntegerField(default=0)
+    line = models.CharField(max_length=300, blank=True, help_text="how it goes, or what came of it")
+    file_name = models.CharField(max_length=100, blank=True, help_text="what its result is saved as; empty: no file")
+    page = models.CharField(max_length=200, blank=True, help_text="where the console shows its result")
+    attempts = models.PositiveSmallIntegerField(default=0)
+    created_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True)
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        permissions = [("export", "Can export calls, ledger and usage, and make statements")]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(state__in=["prepared", "waiting", "running", "done", "failed"]),
+                name="job_state_known",
+            ),
+            models.CheckConstraint(condition=models.Q(percent__lte=100), name="job_percent_at_most_100"),
+        ]
+        indexes = [
+            models.Index(fields=["id"], name="job_due", condition=models.Q(state__in=["waiting", "running"])),
+            models.Index(fields=["asked_by", "-id"], name="job_of_staff"),
+            models.Index(fields=["expires_at"], name="job_expires"),
+        ]
+
+    def __str__(self) -> str:
+        return self.title
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether more is still to come of it by itself."""
+        return self.state in {self.State.WAITING, self.State.RUNNING}

@@ -3,6 +3,7 @@
 import secrets
 from datetime import datetime, timedelta
 
+from django.core.exceptions import ImproperlyConfigured
 from django.db import transaction
 
 from applications.models import Application
@@ -18,13 +19,22 @@ def new() -> str:
 def replace(application: Application, *, secret: str, now: datetime) -> Application:
     """Make `secret` sign from now on, and the one it replaces beside it for `BOTH_SIGN`; return the row.
 
-    A secret that is in force already changes nothing: a request that is sent twice must not end the old one.
+    A secret that is in force already changes nothing: a request that is sent twice must not end the old one. One that
+    cannot be read has signed nothing: none goes on beside the new one.
     """
     with transaction.atomic():
         row = Application.objects.select_for_update(no_key=True).get(pk=application.pk)
-        if row.webhook_secret != secret:
-            row.previous_webhook_secret = row.webhook_secret
-            row.previous_secret_expires_at = now + BOTH_SIGN if row.webhook_secret else None
+        before = _readable(row)
+        if before != secret:
+            row.previous_webhook_secret = before
+            row.previous_secret_expires_at = now + BOTH_SIGN if before else None
             row.webhook_secret = secret
             row.save(update_fields=["webhook_secret", "previous_webhook_secret", "previous_secret_expires_at"])
     return row
+
+
+def _readable(application: Application) -> str:
+    try:
+        return str(application.webhook_secret)
+    except ImproperlyConfigured:
+        return ""

@@ -278,9 +278,8 @@ def render_key(key: ApiKey) -> KeyObject:
 
 
 def _applications(request: Request) -> QuerySet[Application]:
-    """The applications of the caller's customer, without their secrets: each would be decrypted for nothing."""
-    rows = Application.objects.filter(customer=caller(request).customer).select_related("customer")
-    return rows.defer("webhook_secret", "previous_webhook_secret")
+    """The applications of the caller's customer."""
+    return Application.objects.filter(customer=caller(request).customer).select_related("customer")
 
 
 def _find(request: Request, application_id: str) -> Application:

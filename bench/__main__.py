@@ -18,11 +18,15 @@ from minivoice.local.supervisor import StartFailed
 HERE = Path(__file__).resolve().parent
 BENCHMARKS = (
     "accept",
-    "settle",
+    "dialing",
+    "hot",
     "deliver",
+    "settle",
+    "calls",
     "rates",
     "import",
     "memory",
+    "lists",
     "engine",
 )  # each is a module of this package with a function `run`
 _MODULES = {"import": "rates_import"}  # where the name is a word of the language

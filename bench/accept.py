@@ -53,18 +53,19 @@ class Accept:
 
     def __init__(self, plan: Plan, stack: Stack) -> None:
         self._plan, self._stack = plan, stack
-        self._callers = stack.state / "callers"
+        self.callers = stack.state / "callers"  # a line about each customer
 
     def prepare(self) -> None:
         """Make the world, start the web process, and warm both up."""
         plan = self._plan
         print(f"Making {plan.customers:,} customers and {plan.rates:,} rates ...")
-        world.make(customers=plan.customers, rates=plan.rates, callers_file=self._callers)
+        world.make(customers=plan.customers, rates=plan.rates, callers_file=self.callers)
         self._stack.start(
             "web", variables={"WAITING_PLACES": "0"}
         )  # nobody dials: a create ends at its row and the nudge
         print("Warming up ...")
-        self._post(connections=plan.connections, seconds=min(WARM_UP_SECONDS, plan.seconds))
+        self._post(self.callers, connections=plan.connections, seconds=min(WARM_UP_SECONDS, plan.seconds))
+        world.calls_at_rest()
         world.settle()
 
     def round(self, number: int) -> tuple[Load, Load]:
@@ -75,15 +76,18 @@ class Accept:
         print(f", accept {accept.rate:,.0f}/s")
         return floor, accept
 
-    def accept(self, *, connections: int) -> Load:
-        """Measure the platform, from empty tables, and let the auditor judge what it left there."""
+    def accept(self, *, connections: int, callers: Path | None = None) -> Load:
+        """Measure the platform, from empty tables, and let the auditor judge what it left there.
+
+        `callers` has a line about each customer who calls; without it all of them do.
+        """
         world.empty()
         meter = cpu.Meter(self._stack.pids)
-        answers = self._post(connections=connections, seconds=self._plan.seconds)
+        answers = self._post(callers or self.callers, connections=connections, seconds=self._plan.seconds)
         meter.stop()
         accepted = answers.statuses["201"]
-        written = world.calls()
-        if not accepted <= written <= accepted + connections:  # wrk leaves without its last answers
+        written = world.calls_at_rest()
+        if not accepted <= written <= accepted + connections:
             raise clients.Failed(f"{accepted} calls were answered 201, {written} are in the database")
         if broken := world.broken_promises():
             raise clients.Failed(f"the audit finds broken: {'; '.join(broken)}")
@@ -108,11 +112,11 @@ class Accept:
         meter.stop()
         return Load(rate=rate, cpu_ms=meter.per_item_ms(world.calls()), others_cores=meter.others_cores)
 
-    def _post(self, *, connections: int, seconds: int) -> clients.Answers:
+    def _post(self, callers: Path, *, connections: int, seconds: int) -> clients.Answers:
         answers = clients.wrk(
             url=f"{self._stack.url}/v1/calls",
             script=HERE / "accept.lua",
-            arguments=[str(self._callers), str(self._plan.rates)],
+            arguments=[str(callers), str(self._plan.rates)],
             connections=connections,
             seconds=seconds,
         )
@@ -130,14 +134,10 @@ def _print(rounds: list[tuple[Load, Load]], crowded: Load) -> None:
         ("x jambonz's create", f"{ratio / PEER_OF_FLOOR:.1f}", f"{GOAL_TIMES_PEER:.1f}"),
         (f"p99 ms at {PEER_CONNECTIONS} connections", f"{crowded.p99_ms:.0f}", f"{PEER_P99_MS / 3:.0f}"),
     ]
-    names = list(rounds[0][0].cpu_ms)
-    costs = [
-        (kind, *(f"{median(loads[index].cpu_ms[name] for loads in rounds):.3f}" for name in names))
-        for index, kind in enumerate(("floor", "accept"))
-    ]
+    floors, accepts = zip(*((floor.cpu_ms, accept.cpu_ms) for floor, accept in rounds), strict=True)
     print(f"\n{results.table(heads, rows)}\n")
     print(f"{results.table(('', 'measured', 'goal'), goals)}\n")
-    print(f"{results.table(('CPU ms for one', *names), costs)}\n")
+    print(f"{results.costs({'floor': floors, 'accept': accepts})}\n")
 
 
 def _row(name: str, floor: Load, accept: Load) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The floor of `engine`: an ARI script that only calls and hangs up, over REST, with nothing written down."""
+"""The floor of whole calls: an ARI script that only calls and hangs up, over REST, with nothing written down."""
 
 import asyncio
 import json
@@ -10,23 +10,22 @@ import aiohttp
 
 from bench.clients import Failed
 
-_APP = "bare"
 _TAKEN = 200
 _GONE = (204, 404)
 
 
 class Script:
-    """The script, listening from `async with` on. `url` is the engine's ARI, `endpoint` whom it calls."""
+    """The script, listening as `app` from `async with` on. `url` is the engine's ARI, `endpoint` whom it calls."""
 
-    def __init__(self, *, url: str, user: str, password: str, endpoint: str) -> None:
-        self._url, self._endpoint = url, endpoint
+    def __init__(self, *, url: str, user: str, password: str, app: str, endpoint: str) -> None:
+        self._url, self._app, self._endpoint = url, app, endpoint
         self._auth = aiohttp.BasicAuth(user, password)
         self._ids = count(1)
         self._ended: dict[str, asyncio.Event] = {}
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(auth=self._auth, connector=aiohttp.TCPConnector(limit=0))
-        self._socket = await self._session.ws_connect(f"{self._url}/events?app={_APP}")
+        self._socket = await self._session.ws_connect(f"{self._url}/events?app={self._app}")
         self._listening = asyncio.create_task(self._listen())
         self._hanging_up: set[asyncio.Task[None]] = set()
         return self
@@ -38,15 +37,19 @@ class Script:
         await self._socket.close()
         await self._session.close()
 
-    async def call(self) -> None:
-        """Call, hang up once the call is answered, return when it has ended. Raises Failed when it is not taken."""
-        channel_id = f"{_APP}-{next(self._ids)}"
-        ended = self._ended[channel_id] = asyncio.Event()
-        order = {"endpoint": self._endpoint, "app": _APP, "channelId": channel_id}
+    async def create(self) -> str:
+        """Call; return the channel's id. It is hung up once it is answered. Raises Failed when it is not taken."""
+        channel_id = f"bare-{next(self._ids)}"
+        self._ended[channel_id] = asyncio.Event()
+        order = {"endpoint": self._endpoint, "app": self._app, "channelId": channel_id}
         async with self._session.post(f"{self._url}/channels", json=order) as answer:
             if answer.status != _TAKEN:
                 raise Failed(f"the engine took no call of the script's: {answer.status} {await answer.text()}")
-        await ended.wait()
+        return channel_id
+
+    async def ended(self, channel_id: str) -> None:
+        """Return when the channel has ended."""
+        await self._ended[channel_id].wait()
         del self._ended[channel_id]
 
     async def _listen(self) -> None:

@@ -195,11 +195,7 @@ def _print(rounds: Sequence[tuple[Load, Load]], slow: Load) -> None:
         (f"in flight at {SLOW_MS} ms", f"{slow.most_at_once:,}", f"{GOAL_IN_FLIGHT:,}"),
         (f"a second at {SLOW_MS} ms", f"{slow.rate:,.0f}", ""),
     ]
-    names = list(rounds[0][0].cpu_ms)
-    costs = [
-        (kind, *(f"{median(loads[index].cpu_ms[name] for loads in rounds):.3f}" for name in names))
-        for index, kind in enumerate(("bare", "deliver"))
-    ]
+    bares, deliveries = zip(*((bare.cpu_ms, load.cpu_ms) for bare, load in rounds), strict=True)
     print(f"\n{results.table(('', 'bare/s', 'deliver/s', 'of bare', 'others'), rows)}\n")
     print(f"{results.table(('', 'measured', 'goal'), goals)}\n")
-    print(f"{results.table(('CPU ms for one', *names), costs)}\n")
+    print(f"{results.costs({'bare': bares, 'deliver': deliveries})}\n")

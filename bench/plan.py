@@ -6,7 +6,8 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """Rounds of so many seconds each, over so many connections, in a world of so many rows; for `memory`, how many
-    calls are up, for how long before it measures and while it does; for `deliver`, how many events a round has.
+    calls are up, for how long before it measures and while it does; for `deliver`, how many events a round has; for
+    `lists`, how many calls there are.
     """
 
     rounds: int = 3
@@ -18,3 +19,4 @@ class Plan:
     settle_seconds: int = 60
     talk_seconds: int = 180
     events: int = 10_000
+    listed: int = 500_000

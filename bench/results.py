@@ -6,6 +6,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 
@@ -19,6 +20,15 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         )
         for row in (heads, *rows)
     )
+
+
+def costs(loads: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
+    """Return a table of the CPU milliseconds for one by process: the median of the rounds of each kind of load."""
+    names = list(next(iter(loads.values()))[0])
+    rows = [
+        (kind, *(f"{median(each[name] for each in rounds):.3f}" for name in names)) for kind, rounds in loads.items()
+    ]
+    return table(("CPU ms for one", *names), rows)
 
 
 def write(path: Path, name: str, figures: Mapping[str, Any]) -> None:

@@ -102,12 +102,10 @@ def _print(rounds: Sequence[Settled]) -> None:
         for number, settled in enumerate(rounds, start=1)
     ]
     ratio = median(settled.rate / settled.accept_rate for settled in rounds)
-    names = list(rounds[0].cpu_ms)
-    costs = [("settle", *(f"{median(settled.cpu_ms[name] for settled in rounds):.3f}" for name in names))]
     print(f"\n{results.table(('', 'accept/s', 'settle/s', 'of accept', 'others'), rows)}\n")
     goals = [("median share of accept", f"{ratio:.1%}", f"{GOAL_OF_ACCEPT:.0%}")]
     print(f"{results.table(('', 'measured', 'goal'), goals)}\n")
-    print(f"{results.table(('CPU ms for one', *names), costs)}\n")
+    print(f"{results.costs({'settle': [settled.cpu_ms for settled in rounds]})}\n")
 
 
 _CLAIM = """

@@ -98,6 +98,7 @@ class Stack:
                 "REDIS_URL": self._valkey.url,
                 "DEBUG": "false",
                 "EMBEDDED": "true",
+                "REQUIRE_SECOND_FACTOR": "false",
                 "ALLOWED_HOSTS": "127.0.0.1",
                 "BASE_URL": self.url,
             }

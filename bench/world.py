@@ -1,6 +1,7 @@
 """The world that calls are placed in: customers with key, money and number, one large deck, one trunk, an engine."""
 
 import io
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
@@ -16,6 +17,7 @@ from calls import audit
 from minivoice import clock
 from telephony.models import Engine, Number, Trunk
 
+_REST_SECONDS = 0.5
 _FIRST_PREFIX = 200_000  # rates are for 1200000, 1200001, ...: North American exchanges
 
 
@@ -61,7 +63,7 @@ def empty() -> None:
     with connection.cursor() as cursor:
         cursor.execute("ALTER TABLE billing_entry DISABLE TRIGGER entry_not_truncated")
         cursor.execute("TRUNCATE calls_call, calls_usageday, webhooks_webhookevent CASCADE")
-        cursor.execute("TRUNCATE billing_hold, billing_entry, billing_spendday")
+        cursor.execute("TRUNCATE billing_hold, billing_approval, billing_entry, billing_spendday")
         cursor.execute("UPDATE billing_balance SET held = 0, posted = 0")
         cursor.execute("VACUUM billing_balance")
         cursor.execute("CHECKPOINT")
@@ -73,6 +75,14 @@ def calls() -> int:
         cursor.execute("SELECT count(*) FROM calls_call")
         (count,) = cursor.fetchone()
     return int(count)
+
+
+def calls_at_rest() -> int:
+    """Return how many calls there are once none has come for half a second: wrk leaves without its last answers."""
+    found = -1
+    while found != (found := calls()):
+        time.sleep(_REST_SECONDS)
+    return found
 
 
 def broken_promises() -> list[str]:

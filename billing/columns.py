@@ -1,7 +1,7 @@
 """From the columns of somebody's rate sheet to the fields of a rate: which is which, and is each line fit?"""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 # What carriers call them, in small letters and digits only.
 _NAMES: Mapping[str, frozenset[str]] = {
@@ -29,7 +29,8 @@ class Unmapped(Exception):
 
 
 def find(columns: Sequence[str], chosen: Mapping[str, str]) -> dict[str, int]:
-    """Return the position of each field's column: as `chosen` (field → column), or guessed by the column's name.
+    """Return the position of each field's column: as `chosen` (field → column; '' where it has none), or guessed by the
+    column's name.
 
     Raises Unmapped when prefix or price has no column, a choice names what is not there, or a guess is not clear.
     """
@@ -37,22 +38,26 @@ def find(columns: Sequence[str], chosen: Mapping[str, str]) -> dict[str, int]:
     for field, column in chosen.items():
         if field not in _NAMES:
             raise Unmapped(f"there is no field {field}; there are: {', '.join(FIELDS)}")
+        if not column:
+            continue
         if column not in columns:
             raise Unmapped(f"there is no column {column}; there are: {', '.join(columns)}")
         places[field] = columns.index(column)
-    for field, names in _NAMES.items():
-        free = [
-            place for place, column in enumerate(columns) if _plain(column) in names and place not in places.values()
-        ]
-        if field not in places and len(free) > 1:
+    for field, free in _likely(columns, but=places.values()):
+        if field not in chosen and len(free) > 1:
             found = ", ".join(columns[place] for place in free)
             raise Unmapped(f"{field} may be any of the columns {found}: choose by --map {field}=COLUMN")
-        if field not in places and free:
+        if field not in chosen and free:
             places[field] = free[0]
     for field in ("prefix", "price_per_minute"):
         if field not in places:
             raise Unmapped(f"no column is the {field}; there are: {', '.join(columns)}. Say --map {field}=COLUMN")
     return places
+
+
+def guess(columns: Sequence[str]) -> dict[str, str]:
+    """Return the column of each field that one column alone is called like."""
+    return {field: columns[found[0]] for field, found in _likely(columns, but=()) if len(found) == 1}
 
 
 def reader(places: Mapping[str, int]) -> Callable[[Sequence[str]], list[str]]:
@@ -77,6 +82,12 @@ def reader(places: Mapping[str, int]) -> Callable[[Sequence[str]], list[str]]:
         ]
 
     return read
+
+
+def _likely(columns: Sequence[str], *, but: Collection[int]) -> Iterator[tuple[str, list[int]]]:
+    """Yield each field with the positions of the columns that are called like it."""
+    for field, names in _NAMES.items():
+        yield field, [place for place, name in enumerate(columns) if _plain(name) in names and place not in but]
 
 
 def _plain(name: str) -> str:

@@ -13,6 +13,7 @@ from django.db import connection, transaction
 from billing import columns, sheets
 from billing.models import DeckVersion, RateDeck
 
+JOB = "import_rates"  # the kind of staff's job that does it, with a preview: calls.previews
 _CHUNK_ROWS = 10_000
 _PROBLEMS_SHOWN = 50
 _ESCAPED = str.maketrans({"\\": "\\\\"})  # tabs and line ends do not come here: they do not print

@@ -89,6 +89,14 @@ def lock(*, customer_id: int, now: datetime) -> Account:
     return Account(customer_id, charged_today, *row)
 
 
+def lock_row(*, customer_id: int) -> None:
+    """Lock the customer's balance row as `lock` does, for whoever asks nothing of it. Raise Balance.DoesNotExist."""
+    with connection.cursor() as cursor:
+        _LOCK.run(cursor, [customer_id])
+        if cursor.fetchone() is None:
+            raise Balance.DoesNotExist
+
+
 def hold(*, customer_id: int, key: str, amount: Decimal, funded_seconds: int, now: datetime) -> bool:
     """Set `amount` aside for the call `key`; return False, changing nothing, when it is not available."""
     with connection.cursor() as cursor:
@@ -114,7 +122,7 @@ def extend(*, account: Account, key: str, price: rating.Price, by_seconds: int, 
         room, limit = account.room
         furthest = rating.billed_seconds(price, most_seconds)
         wanted = max(funded, min(rating.boundary_after(price, funded, within_seconds=by_seconds), furthest))
-        reached = max(funded, rating.affordable_seconds(price, amount=held + room, most_seconds=wanted))
+        reached = max(funded, rating.affordable_seconds(price, amount=held + max(room, 0), most_seconds=wanted))
         added = rating.charge(price, reached).amount - held if reached > funded else Decimal(0)
         if reached > funded:
             cursor.execute(_EXTEND, {"key": key, "added": added, "seconds": reached, "customer": account.customer_id})
@@ -151,13 +159,19 @@ def settle(*, key: str, price: rating.Price, milliseconds: int, now: datetime) -
             now=now,
         )
         with connection.cursor() as cursor:
-            cursor.execute(_SPEND, [customer_id, now.astimezone(UTC).date(), amount])
+            _SPEND.run(cursor, [customer_id, now.astimezone(UTC).date(), amount])
     return Settlement(charge, amount, charge.amount - amount)
 
 
 def release(*, key: str, now: datetime) -> bool:
     """Close the hold of `key` without a charge; return False, changing nothing, when it is closed already."""
     return _close(key, now) is not None
+
+
+def forget(*, keys: list[str]) -> None:
+    """Delete the closed holds of `keys`, whose calls are not kept any longer. What was charged stays."""
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM billing_hold WHERE key = ANY(%s) AND closed_at IS NOT NULL", [keys])
 
 
 def post(
@@ -168,10 +182,11 @@ def post(
     key: str,
     now: datetime,
     reference: str = "",
+    call_id: str = "",
     staff_id: int | None = None,
     note: str = "",
 ) -> Entry:
-    """Add `amount` (signed) to a customer's balance as one entry; return it.
+    """Add `amount` (signed) to a customer's balance as one entry; return it. `call_id`: the call that it is about.
 
     Raises DuplicateEntry, changing nothing, when `key` or the customer's `reference` is posted already.
     """
@@ -183,15 +198,26 @@ def post(
             amount=amount,
             key=key,
             reference=reference,
+            call_id=call_id,
             staff_id=staff_id,
             note=note,
             now=now,
         )
 
 
+def raise_limit(*, customer_id: int, by: Decimal) -> Balance:
+    """Add to a customer's credit limit, or take from it (`by` below 0); its history tells. Needs the lock of `lock`."""
+    balance = Balance.objects.get(customer=customer_id)
+    balance.credit_limit += by
+    balance.lowered += max(-by, 0)
+    balance.save(update_fields=["credit_limit", "lowered"])
+    return balance
+
+
 def _post(*, customer_id: int, kind: Entry.Kind, amount: Decimal, key: str, now: datetime, **more: Any) -> Entry:
     with connection.cursor() as cursor:
-        cursor.execute(_MOVE, {"customer": customer_id, "amount": amount})
+        lowered = max(-amount, 0) if kind != Entry.Kind.CHARGE else 0
+        _MOVE.run(cursor, {"customer": customer_id, "amount": amount, "lowered": lowered})
         (posted_after,) = cursor.fetchone()
     entry = Entry(
         customer_id=customer_id,
@@ -203,8 +229,7 @@ def _post(*, customer_id: int, kind: Entry.Kind, amount: Decimal, key: str, now:
         **more,
     )
     try:
-        while not _insert(entry):
-            pass
+        next(each for each in ids.candidates("le", now) if _insert(entry, each))
     except IntegrityError as error:
         if "entry_reference_once" in str(error) or "billing_entry_key" in str(error):
             raise DuplicateEntry(key) from error
@@ -212,11 +237,11 @@ def _post(*, customer_id: int, kind: Entry.Kind, amount: Decimal, key: str, now:
     return entry
 
 
-def _insert(entry: Entry) -> bool:
-    """Insert the row under a fresh public id; False when that is taken: in one microsecond two may meet."""
-    entry.public_id = ids.new("le", entry.created_at)
+def _insert(entry: Entry, public_id: str) -> bool:
+    """Insert the row under this public id; False when that is taken."""
+    entry.public_id = public_id
     with connection.cursor() as cursor:
-        cursor.execute(_ENTER, [getattr(entry, column) for column in _COLUMNS])
+        _ENTER.run(cursor, [getattr(entry, column) for column in _COLUMNS])
         row = cursor.fetchone()
     if row is None:
         return False
@@ -226,7 +251,7 @@ def _insert(entry: Entry) -> bool:
 
 def _close(key: str, now: datetime) -> tuple[int, Decimal] | None:
     with connection.cursor() as cursor:
-        cursor.execute(_CLOSE, {"key": key, "now": now})
+        _CLOSE.run(cursor, {"key": key, "now": now})
         row: tuple[int, Decimal] | None = cursor.fetchone()
     return row
 
@@ -242,7 +267,8 @@ SELECT COALESCE((SELECT charged FROM billing_spendday WHERE customer_id = %s AND
 
 _HOLD = Statement("""
 WITH taken AS (
-    UPDATE billing_balance SET held = held + %(amount)s
+    UPDATE billing_balance SET held = held + %(amount)s,
+        lowered = CASE WHEN %(amount)s > 0 THEN 0 ELSE lowered END
     WHERE customer_id = %(customer)s AND (posted + credit_limit - held >= %(amount)s OR %(amount)s = 0)
     RETURNING customer_id
 )
@@ -252,7 +278,8 @@ SELECT %(key)s, customer_id, %(amount)s, %(seconds)s, %(now)s FROM taken
 
 _EXTEND = """
 WITH taken AS (
-    UPDATE billing_balance SET held = held + %(added)s
+    UPDATE billing_balance SET held = held + %(added)s,
+        lowered = CASE WHEN %(added)s > 0 THEN 0 ELSE lowered END
     WHERE customer_id = %(customer)s AND (posted + credit_limit - held >= %(added)s OR %(added)s = 0)
     RETURNING customer_id
 )
@@ -260,7 +287,7 @@ UPDATE billing_hold AS hold SET amount = amount + %(added)s, funded_seconds = %(
 WHERE hold.key = %(key)s AND hold.closed_at IS NULL
 """
 
-_CLOSE = """
+_CLOSE = Statement("""
 WITH closed AS (
     UPDATE billing_hold SET closed_at = %(now)s WHERE key = %(key)s AND closed_at IS NULL
     RETURNING customer_id, amount
@@ -268,14 +295,17 @@ WITH closed AS (
 UPDATE billing_balance AS balance SET held = held - closed.amount FROM closed
 WHERE balance.customer_id = closed.customer_id
 RETURNING balance.customer_id, closed.amount
-"""
+""")
 
-_MOVE = "UPDATE billing_balance SET posted = posted + %(amount)s WHERE customer_id = %(customer)s RETURNING posted"
+_MOVE = Statement("""
+UPDATE billing_balance SET posted = posted + %(amount)s, lowered = lowered + %(lowered)s
+WHERE customer_id = %(customer)s RETURNING posted
+""")
 
-_SPEND = """
+_SPEND = Statement("""
 INSERT INTO billing_spendday (customer_id, day, charged) VALUES (%s, %s, %s)
 ON CONFLICT (customer_id, day) DO UPDATE SET charged = billing_spendday.charged + EXCLUDED.charged
-"""
+""")
 
 _COLUMNS = (
     "public_id",
@@ -290,7 +320,7 @@ _COLUMNS = (
     "note",
     "created_at",
 )
-_ENTER = f"""
+_ENTER = Statement(f"""
 INSERT INTO billing_entry ({", ".join(_COLUMNS)}) VALUES ({", ".join(["%s"] * len(_COLUMNS))})
 ON CONFLICT (public_id) DO NOTHING RETURNING id
-"""  # noqa: S608  names of our own columns
+""")  # noqa: S608  names of our own columns

@@ -3,8 +3,10 @@ holds, days and entries."""
 
 from django.conf import settings
 from django.db import models
+from simple_history.models import HistoricalRecords
 
 from applications.models import Customer
+from minivoice import money
 from minivoice.fields import MoneyField, PublicIdField
 
 
@@ -14,6 +16,7 @@ class RateDeck(models.Model):
     name = models.CharField(max_length=100, unique=True)
     currency = models.CharField(max_length=3, help_text="ISO 4217")
     created_at = models.DateTimeField(auto_now_add=True)
+    history = HistoricalRecords()
 
     class Meta:
         constraints = [
@@ -35,6 +38,8 @@ class DeckVersion(models.Model):
     effective_from = models.DateTimeField()
     state = models.CharField(max_length=8, choices=State.choices, default=State.DRAFT)
     created_at = models.DateTimeField(auto_now_add=True)
+    preview = models.JSONField(null=True, editable=False, help_text="what it would change; see calls.previews.Preview")
+    edited_at = models.DateTimeField(null=True, editable=False, help_text="when a rate of it was last changed by hand")
 
     class Meta:
         constraints = [
@@ -47,7 +52,7 @@ class DeckVersion(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.deck} from {self.effective_from:%Y-%m-%d %H:%M}"
+        return f"{self.deck} from {self.effective_from:%Y-%m-%d %H:%M} UTC"
 
 
 class Rate(models.Model):
@@ -97,6 +102,9 @@ class Balance(models.Model):
     low_mark = MoneyField(
         null=True, blank=True, help_text="when available falls under it, the customer is told; empty: never"
     )
+    # What corrections and cuts of the credit limit took since money was last granted: so far below zero it may be
+    lowered = MoneyField(default=0, db_default=0, editable=False)
+    history = HistoricalRecords(excluded_fields=["posted", "held", "lowered"])
 
     class Meta:
         constraints = [
@@ -112,18 +120,21 @@ class Hold(models.Model):
     """Money set aside for one call until it is settled or released."""
 
     key = models.CharField(max_length=48, unique=True, help_text="public id of the call")
-    customer = models.ForeignKey(Customer, on_delete=models.PROTECT)
+    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, db_index=False)
     amount = MoneyField()
     funded_seconds = models.PositiveIntegerField(help_text="seconds of talk the amount pays for")
     opened_at = models.DateTimeField()
     closed_at = models.DateTimeField(null=True)
 
     class Meta:
+        verbose_name = "hold"
+        verbose_name_plural = "held money"
         constraints = [
             models.CheckConstraint(condition=models.Q(amount__gte=0), name="hold_amount_not_negative"),
         ]
         indexes = [
             models.Index(fields=["customer"], name="hold_open", condition=models.Q(closed_at=None)),
+            models.Index(fields=["customer", "-id"], name="hold_of_customer"),
         ]
 
     def __str__(self) -> str:
@@ -138,7 +149,10 @@ class SpendDay(models.Model):
     charged = MoneyField(default=0)
 
     class Meta:
+        verbose_name = "charge of a day"
+        verbose_name_plural = "charged by day"
         constraints = [models.UniqueConstraint(fields=["customer", "day"], name="spend_day_once")]
+        indexes = [models.Index(fields=["-day", "-id"], name="spend_day_newest")]
 
     def __str__(self) -> str:
         return f"{self.customer} {self.day}: {self.charged}"
@@ -166,7 +180,8 @@ class Entry(models.Model):
     created_at = models.DateTimeField()
 
     class Meta:
-        verbose_name_plural = "entries"
+        verbose_name = "ledger entry"
+        verbose_name_plural = "ledger"
         constraints = [
             models.CheckConstraint(
                 condition=models.Q(kind__in=["top_up", "charge", "refund", "adjustment"]),
@@ -188,10 +203,65 @@ class Entry(models.Model):
                 fields=["customer", "kind", "-id"], name="entry_but_charges", condition=~models.Q(kind="charge")
             ),
             models.Index(fields=["call_id"], name="entry_of_call", condition=~models.Q(call_id="")),
+            models.Index(fields=["reference"], name="entry_by_reference", condition=~models.Q(reference="")),
         ]
 
     def __str__(self) -> str:
         return f"{self.public_id} {self.amount}"
+
+
+class Approval(models.Model):
+    """What a second person must approve: a movement of money by hand before it is an entry, or a raise of the credit
+    limit. See `billing.approvals`.
+    """
+
+    CREDIT_LIMIT = "credit_limit"  # a kind beside those of entries
+
+    class State(models.TextChoices):
+        WAITING = "waiting"
+        APPROVED = "approved"
+        REJECTED = "rejected"
+
+    customer = models.ForeignKey(Customer, on_delete=models.PROTECT)
+    kind = models.CharField(max_length=12, choices=[*Entry.Kind.choices, (CREDIT_LIMIT, "credit limit raise")])
+    amount = MoneyField(help_text="signed: what it would add to the balance, or to the credit limit")
+    key = models.CharField(max_length=100, unique=True, help_text="that of the entry it may become")
+    reference = models.CharField(max_length=100, blank=True)
+    call_id = models.CharField(max_length=48, blank=True, help_text="public id of the call")
+    note = models.CharField("reason", max_length=500)
+    state = models.CharField(max_length=8, choices=State.choices, default=State.WAITING)
+    asked_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField()
+    decided_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
+    decided_at = models.DateTimeField(null=True)
+    decision = models.CharField(max_length=500, blank=True, help_text="why it was approved or rejected")
+    entry = models.OneToOneField(Entry, on_delete=models.PROTECT, null=True, related_name="approval")
+
+    class Meta:
+        permissions = [("approve_adjustment", "Can approve movements of money above the threshold")]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(state="waiting", decided_by=None, decided_at=None, entry=None)
+                | models.Q(state="approved", decided_by__isnull=False, decided_at__isnull=False, entry__isnull=False)
+                | models.Q(
+                    state="approved",
+                    kind="credit_limit",
+                    decided_by__isnull=False,
+                    decided_at__isnull=False,
+                    entry=None,
+                )
+                | models.Q(state="rejected", decided_by__isnull=False, decided_at__isnull=False, entry=None),
+                name="approval_decided_as_its_state_says",
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(state="approved", decided_by=models.F("asked_by")),
+                name="approval_by_a_second_person",
+            ),
+        ]
+        indexes = [models.Index(fields=["customer"], name="approval_waiting", condition=models.Q(state="waiting"))]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} of {money.text(self.amount)} for {self.customer}"
 
 
 class Fall(models.Model):
@@ -202,38 +272,3 @@ class Fall(models.Model):
 
     def __str__(self) -> str:
         return f"{self.customer} since {self.told_at}"
-
-
-class Notice(models.Model):
-    """A mail to a customer's contact address: the row is the queue, `next_attempt_at` schedule and lease at once."""
-
-    class Kind(models.TextChoices):
-        LOW = "low", "balance is low"
-        DAY_CAP = "day_cap", "near the day cap"
-
-    customer = models.ForeignKey(Customer, on_delete=models.CASCADE)
-    kind = models.CharField(max_length=8, choices=Kind.choices)
-    day = models.DateField(help_text="UTC")
-    recipient = models.EmailField()
-    subject = models.CharField(max_length=200)
-    text = models.TextField()
-    created_at = models.DateTimeField()
-    attempts = models.PositiveSmallIntegerField(default=0)
-    next_attempt_at = models.DateTimeField(null=True, help_text="null: sent, or given up")
-    sent_at = models.DateTimeField(null=True)
-
-    class Meta:
-        constraints = [
-            models.CheckConstraint(condition=models.Q(kind__in=["low", "day_cap"]), name="notice_kind_known"),
-            models.UniqueConstraint(
-                fields=["customer", "day"], name="notice_of_the_cap_once_a_day", condition=models.Q(kind="day_cap")
-            ),
-        ]
-        indexes = [
-            models.Index(
-                fields=["next_attempt_at"], name="notice_due", condition=models.Q(next_attempt_at__isnull=False)
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.kind} to {self.recipient}"

@@ -47,7 +47,7 @@ def _open(path: Path, rows: Iterator[Row]) -> Iterator[Table]:
         head = next(filled, None)
         if head is None:
             raise Unreadable(f"{path.name} is empty")
-        yield Table(head.cells, filled)
+        yield Table([" ".join(name.split()) for name in head.cells], filled)  # names may break their lines
     except (UnicodeDecodeError, csv.Error, BadZipFile) as error:
         raise Unreadable(f"{path.name} is no table in UTF-8 text or XLSX: {error}") from error
 

@@ -1,4 +1,4 @@
-"""Celery's doors to money: each body is one domain call."""
+"""The door Celery comes in by."""
 
 from celery import shared_task
 
@@ -10,9 +10,3 @@ from minivoice import clock
 def look() -> None:
     """Tell customers what they should know of their money."""
     notices.look(now=clock.now())
-
-
-@shared_task(name="billing.mail")
-def mail() -> None:
-    """Send the mail that is due."""
-    notices.send(now=clock.now())

@@ -14,7 +14,7 @@ from typing import Any
 from django.conf import settings
 from django.db import connection
 
-from applications import destinations
+from applications import destinations, limits
 from applications.models import Customer
 from billing import ledger, rates, rating
 from billing.rating import Price
@@ -22,7 +22,10 @@ from minivoice import clock, errors, money
 from minivoice.prepared import Statement
 from telephony import link, routing
 
-_PUBLIC = re.compile(r"\+[1-9][0-9]{6,14}")
+# As carriers read the user of a SIP URI: with its + or what is dialled for it, or with neither. What follows fifteen
+# digits they leave out.
+_PUBLIC = re.compile(r"(?:\+|0011|011|00)?([1-9][0-9]{6,14})[0-9]*")
+_SEPARATORS = str.maketrans("", "", "._-")
 INBOUND_PREFIX = "inbound"  # what stands for the rate's prefix where a number's own rate applies
 
 
@@ -45,19 +48,32 @@ class Facts:
     calls_in_last_second: int
     accepted_at: datetime
 
+    @property
+    def allowed(self) -> limits.Limits:
+        """How many calls the customer may have at this moment."""
+        return limits.in_force(self.customer, at=self.accepted_at)
+
 
 Check = Callable[[Facts], errors.ApiError | None]
 
 
-def read(*, customer: Customer, caller_id: str, to: str, max_duration_seconds: int, now: datetime) -> Facts:
-    """Lock the customer's balance and read the facts about a call from `caller_id` to `to`.
+def read(
+    *,
+    customer: Customer,
+    caller_id: str,
+    to: str,
+    max_duration_seconds: int,
+    trunk_id: int | None = None,
+    now: datetime,
+) -> Facts:
+    """Lock the customer's balance and read the facts about a call from `caller_id` to `to`, over one trunk or any.
 
     Needs a transaction: facts hold as long as the lock is kept. Counts are read in a statement after the lock, or
     READ COMMITTED would show rows as they were before it was granted; the database's clock dates the call, for the
     door's `now` may lie before calls that were accepted while this one waited.
     """
     quote = rates.quote(customer_id=customer.pk, number=to, now=now)
-    routes = routing.outbound_trunks(customer_id=customer.pk, number=to)
+    routes = routing.outbound_trunks(customer_id=customer.pk, number=to, only=trunk_id)
     account = ledger.lock(customer_id=customer.pk, now=now)
     return _facts(customer, caller_id, to, account, quote, max_duration_seconds, routes=routes, now=now)
 
@@ -119,7 +135,7 @@ def line(facts: Facts) -> dict[str, Any]:
             "increments": f"{quote.price.initial_increment}/{quote.price.subsequent_increment}",
         },
         "live_calls": facts.live_calls + 1,
-        "max_concurrent_calls": facts.customer.max_concurrent_calls,
+        "max_concurrent_calls": facts.allowed.concurrent_calls,
     }
 
 
@@ -276,7 +292,7 @@ def balance(facts: Facts) -> errors.ApiError | None:
 
 def concurrency(facts: Facts) -> errors.ApiError | None:
     """Calls up at one time, this one included, stay within the customer's limit."""
-    limit = facts.customer.max_concurrent_calls
+    limit = facts.allowed.concurrent_calls
     if facts.live_calls < limit:
         return None
     return errors.ConcurrentCallLimitReached(
@@ -286,7 +302,7 @@ def concurrency(facts: Facts) -> errors.ApiError | None:
 
 def calls_per_second(facts: Facts) -> errors.ApiError | None:
     """Calls accepted in any one second, this one included, stay within the customer's limit."""
-    limit = facts.customer.max_cps
+    limit = facts.allowed.cps
     if facts.calls_in_last_second < limit:
         return None
     return errors.CpsLimitReached(
@@ -318,7 +334,8 @@ INBOUND_CHECKS: Sequence[Check] = (account, day_cap, balance, concurrency, calls
 def _public_number(facts: Facts) -> str:
     """Return the number that is dialled, that of a SIP URI too, which is no way around a block; '' when it has none."""
     user = facts.number.removeprefix("sip:").partition("@")[0]
-    return user if _PUBLIC.fullmatch(user) else ""
+    found = _PUBLIC.fullmatch(user.translate(_SEPARATORS))
+    return f"+{found[1]}" if found else ""
 
 
 def _hold(quote: rates.Quote | None, max_duration_seconds: int) -> tuple[int, Decimal]:

@@ -1,6 +1,7 @@
 """How much a trunk carries, and what it may: its channels and its calls per second, counted from attempts."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import connection
@@ -8,22 +9,41 @@ from django.db import connection
 from telephony import routing
 from telephony.provisioning import Load
 
-_REFUSED = (401, 403, 407)
 _LATELY = timedelta(hours=1)
+_DOUBTED_FOR = timedelta(minutes=1)
+_NEWEST = 100
+_MOST_LOOKED_AT = 5_000
 
 
-def trunk_with_room(*, attempt_id: int, customer_id: int, number: str, trunk_id: int, now: datetime) -> int | None:
+@dataclass(frozen=True, slots=True)
+class Hour:
+    """Calls up on a trunk, and the last hour's calls out over it: how many were answered, the others by SIP code."""
+
+    calls_up: int
+    answered: int
+    failures: Sequence[tuple[int | None, int]]  # most frequent first
+
+    @property
+    def attempts(self) -> int:
+        """How many are over, or were answered."""
+        return self.answered + sum(count for _, count in self.failures)
+
+
+def trunk_with_room(
+    *, attempt_id: int, customer_id: int, number: str, trunk_id: int, may_change: bool, now: datetime
+) -> int | None:
     """Return the first trunk that has room for a call now: the attempt's own, else the next; None when all are full.
 
-    `number` is the dialled one. Needs the transaction that claims the attempt: the limited trunks among them stay
-    locked until its end, so that no two claims count the same free channel. They are locked in the order of their ids.
+    `number` is the dialled one, `may_change` whether another trunk than its own will do. Needs the transaction that
+    claims the attempt: the limited trunks among them stay locked until its end, so that no two claims count the same
+    free channel. They are locked in the order of their ids.
     """
     with connection.cursor() as cursor:
         cursor.execute(_TRIED, [attempt_id])
         trunks = dict(cursor.fetchall())
         tried = trunks.keys() - {trunk_id}
         candidates = [trunk_id]
-        if number.startswith("+"):  # a SIP URI is of one trunk
+        if may_change and number.startswith("+"):  # a SIP URI is of one trunk
             routes = routing.outbound_trunks(
                 customer_id=customer_id, number=number, without=[*tried, trunk_id], is_own=trunks[trunk_id]
             )
@@ -37,9 +57,21 @@ def load(*, now: datetime) -> Load:
     with connection.cursor() as cursor:
         cursor.execute(_CHANNELS)
         channels = dict(cursor.fetchall())
-        cursor.execute(_LAST, {"since": now - _LATELY})
-        refusals = {trunk: (code, at) for trunk, code, at in cursor.fetchall() if code in _REFUSED}
+        cursor.execute(_REFUSALS, {"since": now - _LATELY, "doubted_since": now - _DOUBTED_FOR, "newest": _NEWEST})
+        refusals = {trunk: (code, at) for trunk, code, at in cursor.fetchall()}
     return Load(channels=channels, refusals=refusals)
+
+
+def last_hour(*, trunk_id: int, now: datetime) -> Hour:
+    """Return what came of the calls out over a trunk in the last hour, or of the newest thousands of them."""
+    with connection.cursor() as cursor:
+        cursor.execute(_UP, [trunk_id])
+        (calls_up,) = cursor.fetchone()
+        cursor.execute(_HOUR, {"trunk": trunk_id, "since": now - _LATELY, "most": _MOST_LOOKED_AT})
+        outcomes = cursor.fetchall()
+    failures = [(code, count) for is_answered, code, count in outcomes if not is_answered]
+    answered = sum(count for is_answered, _, count in outcomes if is_answered)
+    return Hour(calls_up=calls_up, answered=answered, failures=failures)
 
 
 def _full(candidates: Sequence[int], now: datetime) -> set[int]:
@@ -75,18 +107,45 @@ SELECT trunk,
        (SELECT count(*) FROM calls_attempt WHERE trunk_id = trunk AND claimed_at > %(since)s)
 FROM unnest(%(trunks)s::bigint[]) AS trunk
 """
+_UP = "SELECT count(*) FROM calls_attempt WHERE trunk_id = %s AND state IN ('claimed', 'taken', 'unclear')"
+# A call takes no trunk twice: one that was answered was answered over the trunk that it then had.
+_HOUR = """
+SELECT is_answered, CASE WHEN NOT is_answered THEN sip_code END AS code, count(*)
+FROM (
+    SELECT state, attempt.sip_code, call.answered_at IS NOT NULL AND call.trunk_id = attempt.trunk_id AS is_answered
+    FROM (
+        SELECT call_id, trunk_id, state, sip_code FROM calls_attempt
+        WHERE trunk_id = %(trunk)s AND claimed_at > %(since)s ORDER BY claimed_at DESC LIMIT %(most)s
+    ) AS attempt JOIN calls_call AS call ON call.id = attempt.call_id
+    WHERE call.direction = 'outbound'
+) AS lately
+WHERE is_answered OR state = 'ended'
+GROUP BY is_answered, code ORDER BY count(*) DESC, code
+"""
 _CHANNELS = """
 SELECT attempt.trunk_id, count(*)
 FROM calls_attempt AS attempt JOIN telephony_trunk AS trunk ON trunk.id = attempt.trunk_id
 WHERE attempt.state IN ('claimed', 'taken', 'unclear') AND trunk.max_channels IS NOT NULL
 GROUP BY attempt.trunk_id
 """
-_LAST = """
+# Carriers answer a wrong password 403, and as often a number or caller id that they bar, which is one customer's doing:
+# nobody else's calls may leave the trunk for that. So it counts for credentials that no answered call has proved, and
+# not for long: the next call finds out anew.
+_REFUSALS = """
 SELECT trunk.id, last.sip_code, last.ended_at
 FROM telephony_trunk AS trunk CROSS JOIN LATERAL (
     SELECT sip_code, ended_at FROM calls_attempt
     WHERE trunk_id = trunk.id AND claimed_at > %(since)s AND state = 'ended'
     ORDER BY claimed_at DESC LIMIT 1
 ) AS last
-WHERE trunk.is_active
+WHERE trunk.is_active AND (
+    last.sip_code IN (401, 407)
+    OR last.sip_code = 403 AND trunk.username > '' AND last.ended_at > %(doubted_since)s AND NOT EXISTS (
+        SELECT FROM (
+            SELECT call_id FROM calls_attempt
+            WHERE trunk_id = trunk.id AND claimed_at > %(since)s ORDER BY claimed_at DESC LIMIT %(newest)s
+        ) AS lately JOIN calls_call AS call ON call.id = lately.call_id
+        WHERE call.direction = 'outbound' AND call.answered_at IS NOT NULL AND call.trunk_id = trunk.id
+    )
+)
 """

@@ -15,7 +15,7 @@ from applications.keys import Caller
 from calls import admission, dialing, idempotency, refusals, telling
 from calls.flow import store
 from calls.flow.document import Action
-from calls.models import Attempt, Call, CallEvent, Party, Reason, Status
+from calls.models import Attempt, Call, CallEvent, Party, Reason
 from minivoice import api, errors, ids, logs, nudge
 from minivoice.crash import crashpoint
 from minivoice.prepared import Statement
@@ -27,7 +27,10 @@ _waiting_places = threading.BoundedSemaphore(settings.WAITING_PLACES)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """A call as a customer orders it. `answer_url` '' means the application's; times in seconds."""
+    """A call as a customer orders it. `answer_url` '' means the application's; times in seconds.
+
+    `trunk_id` names the trunk that is tried out by it: it takes no other.
+    """
 
     from_number: str
     to_number: str
@@ -35,6 +38,7 @@ class Order:
     answer_url: str
     ring_seconds: int
     max_duration_seconds: int
+    trunk_id: int | None = None
 
 
 class Placed(NamedTuple):
@@ -114,8 +118,7 @@ def hang_up(*, call: Call, now: datetime) -> Call:
 
     A call that has ended stays as it is.
     """
-    reason = Reason.HANGUP if call.status == Status.IN_PROGRESS else Reason.CANCELED
-    dialing.hang_up(call=call, reason=reason, by=Party.API, now=now)
+    dialing.hang_up(call=call, reason=Reason.CANCELED, by=Party.API, now=now)
     return find(call.application_id, call.public_id)
 
 
@@ -133,6 +136,7 @@ def _read(caller: Caller, order: Order, now: datetime) -> admission.Facts:
         caller_id=order.from_number,
         to=order.to_number,
         max_duration_seconds=order.max_duration_seconds,
+        trunk_id=order.trunk_id,
         now=now,
     )
 
@@ -180,6 +184,7 @@ def _compose(caller: Caller, order: Order, facts: admission.Facts, request_id: s
         answer_url=order.answer_url or caller.application.answer_url,
         ring_seconds=order.ring_seconds,
         max_duration_seconds=order.max_duration_seconds,
+        is_trunk_test=order.trunk_id is not None,
         request_id=request_id,
         accepted_at=facts.accepted_at,
         deadline_at=facts.accepted_at + QUEUE_TIME,

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
-from calls import capacity, lifecycle, reasons
+from calls import capacity, failover, lifecycle, reasons
 from calls.models import LIVE, Attempt, Call, Party, Reason
 from minivoice import clock, logs, nudge
 from minivoice.crash import crashpoint
@@ -51,27 +51,39 @@ def drain(*, due_before: datetime | None = None, seconds: float = 20.0) -> int:
     return count
 
 
-def hang_up(*, call: Call, reason: Reason, by: Party, now: datetime) -> bool:
-    """Have `call` end for `reason`: note it, then tell the engine.
+def hang_up(*, call: Call, reason: Reason, by: Party, now: datetime, overdue_since: datetime | None = None) -> bool:
+    """Have `call` end for `reason`, as `lifecycle.intend` takes it: note it, then tell the engine.
 
     Returns False when the engine could not be told: the sweep asks again.
     """
-    channel = lifecycle.intend(call_id=call.pk, customer_id=call.customer_id, reason=reason, by=by, now=now)
+    channel = lifecycle.intend(
+        call_id=call.pk, customer_id=call.customer_id, reason=reason, by=by, now=now, overdue_since=overdue_since
+    )
     if channel is None:
         return True
+    adapter = link.adapter()
+    seen_at = _engine_time(adapter) if call.answered_at else None
     try:
-        was_up = link.adapter().hang_up(channel, **_cause(call, reason))
+        was_up = adapter.hang_up(channel, **_cause(call, reason))
     except EngineError as error:
         logger.warning("hanging up %s failed, the sweep will ask again: %s", call.public_id, error)
         return False
-    if was_up:  # should its end go unheard, it is billed to here
-        Call.objects.filter(LIVE, pk=call.pk, proven_at__lt=now).update(proven_at=now)
+    if seen_at and was_up:  # should its end go unheard, it is billed to here, by the clock that told its answer
+        Call.objects.filter(LIVE, pk=call.pk, proven_at__lt=seen_at).update(proven_at=seen_at)
     return True
 
 
 def topic(public_id: str) -> str:
     """Return where the engine's word about a new call is told to the request that waits for it."""
     return f"dial:{public_id}"
+
+
+def _engine_time(adapter: Ari) -> datetime | None:
+    """Return the moment by the engine's clock, None when it does not say: no hang-up waits for that."""
+    try:
+        return adapter.now()
+    except EngineError:
+        return None
 
 
 def _cause(call: Call, reason: Reason) -> dict[str, int]:
@@ -116,6 +128,7 @@ def _claim_with_room(found: Claim, due_before: datetime, now: datetime) -> Claim
             customer_id=found.customer_id,
             number=attempt.call.to_number,
             trunk_id=attempt.trunk_id,
+            may_change=not attempt.call.is_trunk_test,
             now=now,
         )
         if trunk_id is not None:
@@ -131,16 +144,25 @@ def _claim_with_room(found: Claim, due_before: datetime, now: datetime) -> Claim
 def _dial(claim: Claim, adapter: Ari) -> None:
     call = Call.objects.get(pk=claim.call_id)
     with logs.about(call.public_id):
-        answer = adapter.originate(
+        answer = _asked(claim, call, adapter)
+        crashpoint("engine_answered")
+        _note(claim, call.public_id, answer)
+
+
+def _asked(claim: Claim, call: Call, adapter: Ari) -> Answer:
+    """Ask the engine for a claimed attempt, and return what it said."""
+    try:
+        return adapter.originate(
             channel_id=str(claim.channel_id),
             endpoint=_dial_string(call.to_number, claim.endpoint),
             caller_id=call.from_number,
             context=CONTEXT,
             variables={"TIMER_SECONDS": str(call.timer_seconds)},
-            setup_seconds=int(lifecycle.SETUP_TIME.total_seconds()) + call.ring_seconds,
+            setup_seconds=int(failover.SETUP_TIME.total_seconds()) + call.ring_seconds,
         )
-        crashpoint("engine_answered")
-        _note(claim, call.public_id, answer)
+    except ValueError:  # nothing was sent; what is due after it must not wait for it
+        logger.exception("%s cannot be dialled", call.public_id)
+        return Answer.REFUSED
 
 
 def _dial_string(to: str, endpoint: str) -> str:

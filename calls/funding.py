@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from time import monotonic
-from uuid import uuid4
+from typing import Protocol
 
 from django.db import InterfaceError, OperationalError, transaction
 
@@ -33,10 +33,18 @@ _BATCH = 200
 Clock = Callable[[], datetime]
 
 
-def sweep(*, now: datetime, engine_now: datetime, seconds: float = 1.0) -> int:
+class Warn(Protocol):
+    """What says on a line that its call will be cut."""
+
+    def __call__(self, channel_id: str, text: str, owner: str, /) -> None:
+        """Have a customer's text said on a channel, some moments from now."""
+
+
+def sweep(*, now: datetime, engine_now: datetime, warn: Warn, seconds: float = 1.0) -> int:
     """See to the money of each answered call that is due, for some seconds at most; return how many.
 
-    `engine_now` is the same moment by the engine's clock. Raises EngineUnreachable when the engine does not answer.
+    `engine_now` is the same moment by the engine's clock. `warn` is asked to where customers want a cut announced.
+    Raises EngineUnreachable when the engine does not answer.
     """
     began, count = monotonic(), 0
 
@@ -48,7 +56,7 @@ def sweep(*, now: datetime, engine_now: datetime, seconds: float = 1.0) -> int:
         if monotonic() - began >= seconds:
             break
         try:
-            _see_to(call_id, customer_id, now, engine_clock)
+            _see_to(call_id, customer_id, now, engine_clock, warn)
         except (OperationalError, InterfaceError, EngineUnreachable):
             raise
         except EngineError as error:
@@ -59,7 +67,7 @@ def sweep(*, now: datetime, engine_now: datetime, seconds: float = 1.0) -> int:
     return count
 
 
-def _see_to(call_id: int, customer_id: int, now: datetime, engine_clock: Clock) -> None:
+def _see_to(call_id: int, customer_id: int, now: datetime, engine_clock: Clock, warn: Warn) -> None:
     with transaction.atomic():
         account = ledger.lock(customer_id=customer_id, now=now)
         call = Call.objects.select_for_update(no_key=True).get(pk=call_id)
@@ -75,7 +83,7 @@ def _see_to(call_id: int, customer_id: int, now: datetime, engine_clock: Clock) 
     if funded_seconds > call.funded_seconds:
         _move_timer(call, funded_seconds, engine_clock)
     if is_refused:
-        _warn(call)
+        _warn(call, warn)
 
 
 def _paid_seconds(call: Call, account: ledger.Account, engine_now: datetime) -> tuple[int, bool]:
@@ -118,12 +126,11 @@ def _is_known(call: Call, refusal: ledger.Extension) -> bool:
     )
 
 
-def _warn(call: Call) -> None:
+def _warn(call: Call, warn: Warn) -> None:
     """Say on the line that the call will be cut, where its customer wants that said: after what is played already."""
     channel_id = _channel_id(call)
     if call.customer.funds_warning and channel_id is not None:
-        media = [f"say:{call.customer.funds_warning}"]
-        link.adapter().play(channel_id, playback_id=str(uuid4()), media=media)
+        warn(channel_id, call.customer.funds_warning, str(call.customer_id))
 
 
 def _channel_id(call: Call) -> str | None:

@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from applications.models import Application
 from billing.rating import Price
-from calls import admission, channels, forwarding, lifecycle, reasons, refusals, telling, timeline
-from calls.models import Attempt, Call, Status
+from calls import admission, channels, legs, lifecycle, reasons, refusals, telling, timeline
+from calls.models import Attempt, Call, Flow, Status
 from minivoice import errors, ids
 from minivoice.crash import crashpoint
 from telephony import inbound
@@ -25,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 RING_SECONDS = 120  # that a caller may wait for an answer
 MAX_DURATION_SECONDS = 14_400
+FORWARDED_RING_SECONDS = 60  # at the number, or SIP URI, that calls are forwarded to
 _ANONYMOUS = "anonymous"
 _CALLER = re.compile(r"[A-Za-z0-9+*#_.-]{1,16}")
 _NUMBER = re.compile(r"[1-9][0-9]{9,14}")  # international, its + left out
@@ -96,6 +98,7 @@ def _cause(refusal: errors.ApiError) -> int:
 
 
 def _admit(arrival: Arrival, channel: str, trunk: Trunk, number: Number, now: datetime) -> Call:
+    _require_room()
     application = _application(number)
     with transaction.atomic():
         facts = admission.read_inbound(
@@ -125,13 +128,20 @@ def _admit(arrival: Arrival, channel: str, trunk: Trunk, number: Number, now: da
         )
         timeline.add(call, "accepted", at=facts.accepted_at, trunk=trunk.public_id, **admission.line(facts))
         telling.created(call, now=facts.accepted_at)
-        if call.is_instructed:
-            lifecycle.begin_flow(call)
+        if call.route_mode == Call.RouteMode.SIP:
+            _forward(call, now)
         else:
-            forwarding.add_leg(call, now=now)
+            lifecycle.begin_flow(call)
         crashpoint("arrival_before_commit")
     crashpoint("arrival_committed")
     return call
+
+
+def _require_room() -> None:
+    """Raise Unavailable when the engine is full. Calls that come in at one moment may pass together: it is no lock."""
+    states = [Attempt.State.CLAIMED, Attempt.State.TAKEN, Attempt.State.UNCLEAR]  # as their index has them
+    if Attempt.objects.filter(state__in=states).count() >= settings.MOST_CALLS:
+        raise errors.Unavailable("the telephone engine is full, try again shortly", retry_after_seconds=5)
 
 
 def _application(number: Number) -> Application:
@@ -156,6 +166,16 @@ def _price(number: Number) -> Price:
         subsequent_increment=number.inbound_subsequent_increment,
         minimum_charge=Decimal(0),
     )
+
+
+def _forward(call: Call, now: datetime) -> None:
+    """Have a call follow one instruction, to be transferred. Its leg is admitted with it, or neither of them is.
+
+    The leg shows the number that was called, which is the customer's own.
+    """
+    transfer = {"to": call.routing_target, "from": call.to_number, "timeout_seconds": FORWARDED_RING_SECONDS}
+    flow = Flow.objects.create(call=call, actions=[["transfer", transfer]])
+    legs.add(flow, to=call.routing_target, caller_id=call.to_number, ring_seconds=FORWARDED_RING_SECONDS, now=now)
 
 
 def _compose(facts: admission.Facts, application: Application, trunk: Trunk, number: Number, channel: str) -> Call:

@@ -5,60 +5,60 @@ late or out of order; what changes nothing is kept on the timeline and otherwise
 """
 
 import logging
-from dataclasses import asdict
 from datetime import datetime, timedelta
-from typing import Any
-from uuid import uuid4
+from typing import Any, NamedTuple
 
 from django.db import transaction
 
 from billing import ledger
-from calls import channels, reasons, rendering, rollup, telling, timeline
+from calls import failover, gathering, reasons, rendering, rollup, rows, telling, ties, timeline
 from calls.models import Attempt, Call, Flow, Party, Reason, Status
 from calls.reasons import Ending
-from minivoice import logs, nudge
 from minivoice.crash import crashpoint
-from telephony import routing
 from telephony.engines.facts import Fact, Kind
 from webhooks import outbox
 
 logger = logging.getLogger(__name__)
 
-SETUP_TIME = timedelta(seconds=25)
-MOST_ATTEMPTS = 3
 _LAST_LOOK = timedelta(seconds=3)  # the sweep, which ends what is overdue, would be faster than the next look
 _HANG_UP_TIME = timedelta(seconds=5)
 OVER_TIME = timedelta(seconds=10)  # that an engine's timer may be late
 
 
-def record(fact: Fact, *, now: datetime) -> int | None:
-    """Take one fact from the engine; return the id of the call it is about, or None for a channel that is not ours."""
-    attempt = (
-        Attempt.objects.filter(channel_id=channels.key(fact.channel_id)).select_related("call").only(*_GLANCE).first()
-    )
-    if attempt is None:
+class Told(NamedTuple):
+    """Which call a fact is about, and the call that it is a leg of."""
+
+    call_id: int
+    parent_id: int | None = None
+
+
+def record(fact: Fact, *, now: datetime) -> Told | None:
+    """Take one fact from the engine; return what call it is about, or None for a channel that is not ours."""
+    glance = rows.glance(fact.channel_id)
+    if glance is None:
         return None
+    attempt, seen = glance
     if fact.kind == Kind.ENDED:
-        _channel_ended(attempt.pk, attempt.call.customer_id, fact, now)
+        _channel_ended(attempt.pk, seen.customer_id, fact, now)
     elif fact.kind == Kind.LOST:
-        lost(attempt_id=attempt.pk, customer_id=attempt.call.customer_id, now=now)
-    elif fact.kind in _HANDLERS and _changes_nothing(attempt, fact):
-        _tell_timeline(attempt.call, fact)
+        lost(attempt_id=attempt.pk, customer_id=seen.customer_id, now=now)
+    elif fact.kind in _HANDLERS and _changes_nothing(attempt, seen, fact):
+        _tell_timeline(seen, fact)
     elif fact.kind in _HANDLERS:
         crashpoint("fact_read")
         with transaction.atomic():
-            call, row = _lock_attempt(attempt.pk)
+            call, locked = rows.lock_with_attempt(attempt.pk)
             _tell_timeline(call, fact)
-            if not call.is_final and row.state != Attempt.State.ENDED:
-                _HANDLERS[fact.kind](call, row, fact, now)
+            if not call.is_final and locked.state != Attempt.State.ENDED:
+                _HANDLERS[fact.kind](call, locked, fact, now)
         crashpoint("fact_stored")
-    return attempt.call_id
+    return Told(seen.pk, seen.parent_id)
 
 
 def taken(*, attempt_id: int, now: datetime) -> Call:
     """The engine took an attempt: the call is being dialled. Return the call as it then is."""
     with transaction.atomic():
-        call, attempt = _lock_attempt(attempt_id)
+        call, attempt = rows.lock_with_attempt(attempt_id)
         _dialing(call, attempt, now)
         return call
 
@@ -69,13 +69,15 @@ def refused(*, attempt_id: int, customer_id: int, now: datetime) -> bool:
     Returns whether the call goes on.
     """
     with transaction.atomic():
-        ledger.lock(customer_id=customer_id, now=now)
-        call, attempt = _lock_attempt(attempt_id)
+        ledger.lock_row(customer_id=customer_id)
+        call, attempt = rows.lock_with_attempt(attempt_id)
         timeline.add(call, "trunk_refused", at=now, attempt=attempt.number, trunk=attempt.trunk.public_id)
+        if attempt.state == Attempt.State.ENDED:
+            return not call.is_final  # its channel's end outran the answer, and the next trunk's attempt may be due
         _close(attempt, now)
         crashpoint("refusal_before_release")
-        if call.is_final or (not call.intent and _next_trunk(call, attempt, now)):
-            return not call.is_final
+        if not call.intent and failover.next_attempt(call, attempt, now):
+            return True
         reason = Reason(call.intent or Reason.ORIGINATE_FAILED)
         end(call, Ending(reason, now, Party(call.intent_by or Party.SYSTEM)), now=now)
     crashpoint("refusal_after_release")
@@ -88,12 +90,12 @@ def found_no_room(*, attempt_id: int, customer_id: int, now: datetime) -> bool:
     It does until the setup time is over, which for a first attempt counts from the acceptance.
     """
     with transaction.atomic():
-        ledger.lock(customer_id=customer_id, now=now)
-        call, attempt = _lock_attempt(attempt_id)
+        ledger.lock_row(customer_id=customer_id)
+        call, attempt = rows.lock_with_attempt(attempt_id)
         if call.is_final or attempt.state != Attempt.State.DUE:
             return not call.is_final
         first = call.attempts.order_by("number")[0]
-        if now < (first.claimed_at or call.accepted_at) + SETUP_TIME - _LAST_LOOK:
+        if now < (first.claimed_at or call.accepted_at) + failover.SETUP_TIME - _LAST_LOOK:
             return True
         timeline.add(call, "trunks_full", at=now, attempt=attempt.number)
         _close(attempt, now)
@@ -101,23 +103,27 @@ def found_no_room(*, attempt_id: int, customer_id: int, now: datetime) -> bool:
     return False
 
 
-def intend(*, call_id: int, customer_id: int, reason: Reason, by: Party, now: datetime) -> str | None:
+def intend(
+    *, call_id: int, customer_id: int, reason: Reason, by: Party, now: datetime, overdue_since: datetime | None = None
+) -> str | None:
     """Note that we want the call to end and why; return the channel to hang up, None when there is none.
 
-    A call that no engine was asked for ends at once. The first intent stands: it explains the end.
+    A call that no engine was asked for ends at once. The first intent stands: it explains the end. To cancel a call
+    that has been answered is to hang it up. One that was `overdue_since` a deadline, and has another now, goes on.
     """
     with transaction.atomic():
-        ledger.lock(customer_id=customer_id, now=now)
-        call = _lock(pk=call_id)
+        ledger.lock_row(customer_id=customer_id)
+        call = rows.lock(call_id)
         attempt = call.attempts.exclude(state=Attempt.State.ENDED).select_for_update().first()
-        if call.is_final or attempt is None:
+        if call.is_final or attempt is None or overdue_since not in {None, call.deadline_at}:
             return None
         if attempt.state == Attempt.State.DUE:
             end(call, Ending(reason, now, by), now=now)
             return None
         if not call.intent:
-            call.intent, call.intent_by = reason, by
-            timeline.add(call, "hangup_asked", at=now, reason=reason, by=by)
+            is_too_late = reason == Reason.CANCELED and call.answered_at is not None
+            call.intent, call.intent_by = Reason.HANGUP if is_too_late else reason, by
+            timeline.add(call, "hangup_asked", at=now, reason=call.intent, by=by)
         call.deadline_at = now + _HANG_UP_TIME
         call.save(update_fields=["intent", "intent_by", "deadline_at"])
         return attempt.channel
@@ -126,8 +132,8 @@ def intend(*, call_id: int, customer_id: int, reason: Reason, by: Party, now: da
 def lost(*, attempt_id: int, customer_id: int, now: datetime) -> None:
     """Listings of the engine's channels lack this attempt's: the call ended unseen, when it was last seen."""
     with transaction.atomic():
-        ledger.lock(customer_id=customer_id, now=now)
-        call, attempt = _lock_attempt(attempt_id)
+        ledger.lock_row(customer_id=customer_id)
+        call, attempt = rows.lock_with_attempt(attempt_id)
         if call.is_final or attempt.state == Attempt.State.ENDED:
             return
         logger.warning("channel %s ended unseen", attempt.channel_id)
@@ -137,13 +143,15 @@ def lost(*, attempt_id: int, customer_id: int, now: datetime) -> None:
         seen_at = max(filter(None, [call.answered_at, call.proven_at]), default=now)
         if call.intent and not (call.answered_at and call.intent in reasons.TIMER):
             reason = Reason(call.intent)
+        if reason == Reason.MEDIA_LOST:
+            seen_at = reasons.heard_until(call, seen_at)
         end(call, Ending(reason, seen_at, Party(call.intent_by or Party.SYSTEM)), now=now)
 
 
 def tell(*, call_id: int, event: str, data: dict[str, Any], occurrence: int, now: datetime) -> None:
     """Publish an event of a live call that is not a change of its status; nothing is told of an ended call."""
     with transaction.atomic():
-        call = _lock(pk=call_id)
+        call = rows.lock(call_id)
         if not call.is_final:
             telling.publish(call, event, data, now=now, occurrence=occurrence)
             call.save(update_fields=["events"])
@@ -152,41 +160,58 @@ def tell(*, call_id: int, event: str, data: dict[str, Any], occurrence: int, now
 def end(call: Call, ending: Ending, *, now: datetime) -> None:
     """The one exit: final status, charge or release, attempts and flow closed, final event.
 
+    A call with legs that are up ends with the last of them: its final event tells what they cost.
     Needs the caller's transaction with the customer's balance row and then the call's row locked, and a live call.
     """
-    answered = call.answered_at is not None
+    gathering.close(call, now=now)
+    legs = ties.count(call)
+    if legs.live:
+        ties.wait(call, ending, now=now)
+        return
     ended_at = max(ending.at, call.answered_at or call.accepted_at)
     crashpoint("end_before_settlement")
-    milliseconds = call.talk_milliseconds(ended_at)
-    call.duration_seconds = call.billable_seconds = 0
-    call.cost_amount = call.overrun_amount = 0
-    if answered:
-        settlement = ledger.settle(key=call.public_id, price=call.price, milliseconds=milliseconds, now=now)
-        if settlement is None:
-            raise RuntimeError(f"{call.public_id} is live but its hold is closed")
-        call.duration_seconds = settlement.charge.seconds
-        call.billable_seconds = settlement.charge.billed_seconds
-        call.cost_amount, call.overrun_amount = settlement.amount, settlement.overrun
-    else:
-        ledger.release(key=call.public_id, now=now)
+    _settle(call, ended_at, now)
     call.ended_at, call.end_reason, call.hangup_by = ended_at, ending.reason, ending.by or ""
     call.sip_code, call.settled_at = ending.sip_code, now
     call.deadline_at = call.extend_at = None
     _note_early_cut(call, now)
-    _advance(call, _final_status(answered, ending.reason))
-    call.attempts.exclude(state=Attempt.State.ENDED).update(
-        state=Attempt.State.ENDED, ended_at=now, sip_code=ending.sip_code
-    )
-    Flow.objects.filter(call=call).delete()
-    timeline.add(call, f"call_{call.status}", at=now, **rendering.outcome(call), **_arithmetic(call))
-    telling.publish(call, f"call.{call.status}", {**rendering.outcome(call), **rendering.legs(call)}, now=now)
+    _advance(call, _final_status(call.answered_at is not None, ending.reason))
+    ties.close_attempts(call, ending, now=now)
+    timeline.add(call, f"call_{call.status}", at=now, **rendering.outcome(call), **rendering.arithmetic(call))
+    told = {**rendering.outcome(call), **(rendering.legs(call) if legs.all else {})}
+    telling.publish(call, f"call.{call.status}", told, now=now)
     if outbox.wants(call.application, "call.settled"):
         telling.publish(call, "call.settled", rendering.settlement(call), now=now)
+    rows.OUTCOME.run(call)
+    rollup.add(call, settled_at=now)
     if call.parent is not None:
         timeline.add(call.parent, "leg_ended", at=now, leg=call.public_id, **rendering.outcome(call))
-    call.save()
-    rollup.add(call, settled_at=now)
+        _end_waiting(call.parent, now)
     crashpoint("end_before_commit")
+
+
+def _settle(call: Call, ended_at: datetime, now: datetime) -> None:
+    """Charge a call that was answered, and let go of what was held for it."""
+    call.duration_seconds = call.billable_seconds = 0
+    call.cost_amount = call.overrun_amount = 0
+    if call.answered_at is None:
+        ledger.release(key=call.public_id, now=now)
+        return
+    milliseconds = call.talk_milliseconds(ended_at)
+    settlement = ledger.settle(key=call.public_id, price=call.price, milliseconds=milliseconds, now=now)
+    if settlement is None:
+        raise RuntimeError(f"{call.public_id} is live but its hold is closed")
+    call.duration_seconds = settlement.charge.seconds
+    call.billable_seconds = settlement.charge.billed_seconds
+    call.cost_amount, call.overrun_amount = settlement.amount, settlement.overrun
+
+
+def _end_waiting(call: Call, now: datetime) -> None:
+    """End a call that waits for a leg that has just ended. The balance row is locked: nobody ends another leg now."""
+    if call.hung_up_at is None or call.is_final:
+        return
+    by = Party(call.intent_by) if call.intent_by else None
+    end(rows.lock(call.pk), Ending(Reason(call.intent), call.hung_up_at, by, call.sip_code), now=now)
 
 
 def _note_early_cut(call: Call, now: datetime) -> None:
@@ -199,11 +224,13 @@ def _note_early_cut(call: Call, now: datetime) -> None:
         timeline.add(call, "cut_early", at=now, funded_seconds=held_seconds, timer_seconds=call.timer_seconds)
 
 
-def _changes_nothing(attempt: Attempt, fact: Fact) -> bool:
+def _changes_nothing(attempt: Attempt, call: Call, fact: Fact) -> bool:
     """Whether a fact is old, which needs no lock to see: a call never goes back. Engines say most things twice."""
     told = {Kind.RINGING: Status.RINGING, Kind.PROGRESS: Status.RINGING}.get(fact.kind, Status.IN_PROGRESS)
-    is_known = attempt.state in {Attempt.State.TAKEN, Attempt.State.ENDED} and attempt.call.status != Status.QUEUED
-    return is_known and not attempt.call.may_become(told)
+    if fact.kind in _MEDIA:
+        return False
+    is_known = attempt.state in {Attempt.State.TAKEN, Attempt.State.ENDED} and call.status != Status.QUEUED
+    return is_known and not call.may_become(told)
 
 
 def _tell_timeline(call: Call, fact: Fact) -> None:
@@ -220,8 +247,8 @@ def _is_news(call: Call, fact: Fact) -> bool:
 
 def _channel_ended(attempt_id: int, customer_id: int, fact: Fact, now: datetime) -> None:
     with transaction.atomic():
-        ledger.lock(customer_id=customer_id, now=now)
-        call, attempt = _lock_attempt(attempt_id)
+        ledger.lock_row(customer_id=customer_id)
+        call, attempt = rows.lock_with_attempt(attempt_id)
         facts = {"cause": fact.cause, "sip_code": fact.sip_code, "attempt": attempt.number}
         timeline.add(call, "engine_ended", at=fact.at, channel_id=fact.channel_id, **facts)
         if call.is_final or attempt.state == Attempt.State.ENDED:
@@ -230,8 +257,8 @@ def _channel_ended(attempt_id: int, customer_id: int, fact: Fact, now: datetime)
         if fact.answered_at is not None:
             _answered(call, attempt, fact, now)  # unless it was heard of in time, this is the first word of it
         _close(attempt, now, sip_code=fact.sip_code, cause=fact.cause)
-        may_try = not (call.ringing_at or call.answered_at or call.intent) and reasons.proves_no_ring(fact)
-        if may_try and _next_trunk(call, attempt, now):
+        has_rung = call.ringing_at or call.answered_at or not reasons.proves_no_ring(fact, asked_at=attempt.claimed_at)
+        if not (has_rung or call.intent) and failover.next_attempt(call, attempt, now):
             return
         end(call, reasons.explain(call, fact), now=now)
     crashpoint("end_after_commit")
@@ -246,10 +273,10 @@ def _dialing(call: Call, attempt: Attempt, now: datetime) -> None:
         return
     first = call.attempts.order_by("number")[0]
     call.dialing_at, call.provider_call_id, call.trunk_id = now, first.channel_id, attempt.trunk_id
-    _expect(call, (first.claimed_at or now) + SETUP_TIME)
+    _expect(call, (first.claimed_at or now) + failover.SETUP_TIME)
     _advance(call, Status.DIALING)
     timeline.add(call, "dialed", at=now, attempt=attempt.number, trunk=attempt.trunk.public_id)
-    call.save()
+    rows.DIALING.run(call)
 
 
 def _ringing(call: Call, attempt: Attempt, fact: Fact, now: datetime) -> None:
@@ -261,7 +288,9 @@ def _ringing(call: Call, attempt: Attempt, fact: Fact, now: datetime) -> None:
     _advance(call, Status.RINGING)
     if outbox.wants(call.application, "call.ringing"):
         telling.publish(call, "call.ringing", {}, now=now)
-    call.save()
+    if call.parent is not None:
+        timeline.add(call.parent, "leg_ringing", at=fact.at, leg=call.public_id)
+    rows.RINGING.run(call)
 
 
 def _answered(call: Call, attempt: Attempt, fact: Fact, now: datetime) -> None:
@@ -279,7 +308,18 @@ def _answered(call: Call, attempt: Attempt, fact: Fact, now: datetime) -> None:
     if call.is_instructed:
         begin_flow(call)
     telling.publish(call, "call.answered", {}, now=now)
-    call.save()
+    if call.parent is not None:
+        timeline.add(call.parent, "leg_answered", at=answered_at, leg=call.public_id)
+    rows.ANSWER.run(call)
+
+
+def _note_media(call: Call, attempt: Attempt, fact: Fact, now: datetime) -> None:
+    """What is told of a call that is up; that the engine will end it for its silence is why it ends."""
+    if fact.answered_at is not None:
+        _answered(call, attempt, fact, now)
+    if fact.kind == Kind.MEDIA_LOST and call.answered_at is not None and not call.intent:
+        call.intent, call.intent_by = Reason.MEDIA_LOST, Party.SYSTEM
+        call.save(update_fields=["intent", "intent_by"])
 
 
 def begin_flow(call: Call) -> None:
@@ -287,35 +327,20 @@ def begin_flow(call: Call) -> None:
     Flow.objects.get_or_create(call=call, defaults={"url": call.answer_url, "method": call.application.answer_method})
 
 
-# What `record` looks at before it locks anything.
-_GLANCE = ("state", "call__customer_id", "call__status", "call__ringing_at", "call__answered_at")
+_MEDIA = (Kind.HELD, Kind.RESUMED, Kind.MEDIA_LOST)
 _HANDLERS = {
     Kind.RINGING: _ringing,
     Kind.PROGRESS: _ringing,
     Kind.ANSWERED: _answered,
     Kind.ENTERED: _answered,
+    **dict.fromkeys(_MEDIA, _note_media),
 }
-
-
-def _lock(**named: int) -> Call:
-    """Lock a call's row. Rows that refer to it may still be written, or they and its end could wait for each other."""
-    calls = Call.objects.select_for_update(of=("self",), no_key=True)
-    related = calls.select_related("application", "customer", "trunk")
-    return related.defer("application__webhook_secret").get(**named)
 
 
 def _expect(call: Call, deadline_at: datetime) -> None:
     """Say by when the call must have moved on; once it is to end, the sweep that sees to it keeps its own time."""
     if not call.intent:
         call.deadline_at = deadline_at
-
-
-def _lock_attempt(attempt_id: int) -> tuple[Call, Attempt]:
-    """Lock an attempt's call and then the attempt: in this order everywhere."""
-    call = _lock(attempts=attempt_id)
-    logs.call_id.set(call.public_id)
-    attempt = Attempt.objects.select_for_update(of=("self",)).select_related("trunk").get(pk=attempt_id)
-    return call, attempt
 
 
 def _advance(call: Call, status: Status) -> None:
@@ -331,40 +356,6 @@ def _final_status(answered: bool, reason: Reason) -> Status:
 
 
 def _close(attempt: Attempt, now: datetime, *, sip_code: int | None = None, cause: int | None = None) -> None:
-    attempt.state, attempt.ended_at, attempt.sip_code, attempt.cause = (
-        Attempt.State.ENDED,
-        now,
-        sip_code,
-        cause,
-    )
-    attempt.save(update_fields=["state", "ended_at", "sip_code", "cause"])
-
-
-def _next_trunk(call: Call, attempt: Attempt, now: datetime) -> bool:
-    """Make an attempt over the next trunk due, if there is one and the setup time is not over."""
-    tried = list(call.attempts.values_list("trunk_id", flat=True))
-    first_claimed_at = call.attempts.order_by("number").values_list("claimed_at", flat=True)[0] or now
-    if len(tried) >= MOST_ATTEMPTS or now >= first_claimed_at + SETUP_TIME:
-        return False
-    routes = routing.outbound_trunks(
-        customer_id=call.customer_id,
-        number=call.to_number,
-        without=tried,
-        is_own=attempt.trunk.customer_id is not None,  # or a carrier of ours would show a caller id nobody checked
-    )
-    if not routes:
-        return False
-    Attempt.objects.create(
-        call=call, number=attempt.number + 1, trunk_id=routes[0].trunk_id, channel_id=uuid4(), due_at=now
-    )
-    crashpoint("next_trunk_due")
-    transaction.on_commit(lambda: nudge.wake("calls.dial"))
-    return True
-
-
-def _arithmetic(call: Call) -> dict[str, Any]:
-    """Return how the charge came about, for the timeline."""
-    return {
-        "rate": {name: str(value) for name, value in asdict(call.price).items()},
-        "prefix": call.rate_prefix,
-    }
+    attempt.state, attempt.ended_at = Attempt.State.ENDED, now
+    attempt.sip_code, attempt.cause = sip_code, cause
+    rows.CLOSED.run(attempt)

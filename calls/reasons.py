@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from calls.models import Call, Party, Reason
-from telephony.engines.facts import Fact
+from telephony.engines.facts import MEDIA_TIMEOUT_ON_HOLD_SECONDS, MEDIA_TIMEOUT_SECONDS, Fact, Kind
 
 # Refusals that prove that no phone rang: the next trunk may try.
 _NEXT_TRUNK = frozenset({401, 403, 407, 408, 480, 488, 500, 502, 503, 504})
@@ -64,8 +64,13 @@ class Ending:
     sip_code: int | None = None
 
 
-def proves_no_ring(fact: Fact) -> bool:
-    """Whether the end of a channel that never rang, as far as was heard, proves that nobody can have been rung."""
+def proves_no_ring(fact: Fact, *, asked_at: datetime | None) -> bool:
+    """Whether the end of a channel that never rang, as far as was heard, proves that nobody can have been rung.
+
+    The engine was asked for it `asked_at`. It proves nothing where the ringing can have gone unheard.
+    """
+    if fact.heard_since is not None and asked_at is not None and asked_at <= fact.heard_since:
+        return False
     if fact.sip_code is None:
         return fact.cause in _TRANSPORT_CAUSES
     return fact.sip_code in _NEXT_TRUNK
@@ -95,7 +100,22 @@ def cause_for_caller(reason: Reason) -> int:
     return _REFUSALS.get(reason, UNAVAILABLE)
 
 
+def heard_until(call: Call, at: datetime) -> datetime:
+    """Return when the far end of `call`, which the engine ended `at` for its silence, was heard last.
+
+    Where that is within a second of the answer, it was never heard: the engine counts seconds.
+    """
+    last = call.timeline.filter(kind__in=[f"engine_{Kind.HELD}", f"engine_{Kind.RESUMED}"]).order_by("id").last()
+    was_held = last is not None and last.kind == f"engine_{Kind.HELD}"
+    heard_at = at - timedelta(seconds=MEDIA_TIMEOUT_ON_HOLD_SECONDS if was_held else MEDIA_TIMEOUT_SECONDS)
+    if call.answered_at and heard_at - call.answered_at < timedelta(seconds=1):
+        return call.answered_at
+    return heard_at
+
+
 def _answered(call: Call, fact: Fact) -> Ending:
+    if call.intent == Reason.MEDIA_LOST:
+        return Ending(Reason.MEDIA_LOST, heard_until(call, fact.at), Party.SYSTEM)
     if call.intent:
         return Ending(Reason(call.intent), fact.at, Party(call.intent_by))
     if call.talk_milliseconds(fact.at) >= call.timer_seconds * 1000 - _TIMER_SLACK_MILLISECONDS:

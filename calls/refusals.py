@@ -8,10 +8,13 @@ from minivoice import errors
 
 
 def note(*, customer_id: int, number: str, refusal: errors.ApiError, now: datetime) -> None:
-    """Count a call to `number` that was refused, outside of the transaction that refused it."""
+    """Count a call to `number` that was refused, outside of the transaction that refused it.
+
+    Of a SIP URI the beginning is kept.
+    """
     minute = now.replace(second=0, microsecond=0)
     with connection.cursor() as cursor:
-        cursor.execute(_NOTE, [customer_id, refusal.code, minute, number, refusal.message[:200]])
+        cursor.execute(_NOTE, [customer_id, refusal.code, minute, number[:16], refusal.message[:200]])
 
 
 _NOTE = """

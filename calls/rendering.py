@@ -1,5 +1,6 @@
 """A call as JSON: what the API answers, and what webhooks and answer URLs are told."""
 
+from dataclasses import asdict
 from decimal import Decimal
 from typing import Annotated, Any, TypedDict
 
@@ -11,8 +12,11 @@ from minivoice.clock import text
 _Parties = TypedDict(
     "_Parties",
     {
-        "from": Annotated[str, "E.164; of an inbound call as its network gave it, `anonymous` where it gave none"],
-        "to": Annotated[str, "E.164, or a SIP URI"],
+        "from": Annotated[
+            str,
+            "E.164; of an inbound call as its network gave it, `anonymous` if none; `erased` at a person's wish",
+        ],
+        "to": Annotated[str, "E.164, or a SIP URI; `erased` at a person's wish"],
     },
 )
 
@@ -112,14 +116,20 @@ def outcome(row: Call) -> Outcome:
 
 
 def legs(row: Call) -> dict[str, Any]:
-    """Return what is known of the legs by which a call was forwarded, for its final event; nothing of other calls."""
-    if row.is_instructed or row.parent_id is not None:
-        return {}
+    """Return how a call's legs ended and what they cost, for its final event."""
     return {
         "legs": [
             {"id": leg.public_id, "to": leg.to_number, "status": leg.status, **outcome(leg)}
             for leg in row.legs.order_by("id")
         ]
+    }
+
+
+def arithmetic(row: Call) -> dict[str, Any]:
+    """Return how a call's charge came about, for its timeline."""
+    return {
+        "rate": {name: str(value) for name, value in asdict(row.price).items()},
+        "prefix": row.rate_prefix,
     }
 
 
@@ -150,5 +160,5 @@ def context(row: Call, *, reason: str) -> dict[str, Any]:
         "status": row.status,
         "reason": reason,
         "metadata": row.metadata,
-        "variables": {},
+        "variables": row.variables,
     }

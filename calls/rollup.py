@@ -11,7 +11,8 @@ from django.db import connection, transaction
 from django.db.models import Max, Min
 
 from billing import ledger
-from calls.models import Call, UsageDay
+from calls.models import Call, KeptSince, UsageDay
+from minivoice.prepared import Statement
 
 _DAY = timedelta(days=1)
 
@@ -28,15 +29,19 @@ def add(call: Call, *, settled_at: datetime) -> None:
         "cost": call.cost_amount,
     }
     with connection.cursor() as cursor:
-        cursor.execute(_ADD, values)
+        _ADD.run(cursor, values)
 
 
 def days(*, customer_id: int) -> Iterator[date]:
-    """Yield every UTC day from the first to the last on which a customer has settled calls or rows of the rollup."""
+    """Yield every UTC day from the first to the last on which a customer has settled calls or rows of the rollup.
+
+    Days whose calls are not kept any more are left out.
+    """
     applications = {"application__customer": customer_id}
+    first = _kept_since()
     settled = Call.objects.filter(**applications).aggregate(first=Min("settled_at"), last=Max("settled_at"))
-    known = UsageDay.objects.filter(**applications).aggregate(first=Min("day"), last=Max("day"))
-    ends = [moment.astimezone(UTC).date() for moment in settled.values() if moment]
+    known = UsageDay.objects.filter(**applications, day__gte=first).aggregate(first=Min("day"), last=Max("day"))
+    ends = [day for moment in settled.values() if moment and (day := moment.astimezone(UTC).date()) >= first]
     ends += [day for day in known.values() if day]
     if ends:
         yield from (min(ends) + _DAY * number for number in range((max(ends) - min(ends)).days + 1))
@@ -45,9 +50,12 @@ def days(*, customer_id: int) -> Iterator[date]:
 def rebuild(*, customer_id: int, day: date, now: datetime) -> bool:
     """Make a customer's rows of one UTC day again from its calls; return whether anything was different.
 
-    One short transaction under the customer's balance row: no settlement is missed or counted twice.
+    One short transaction under the customer's balance row: no settlement is missed or counted twice. A day whose calls
+    are not kept any more stays as it is.
     """
     with transaction.atomic():
+        if day < _kept_since():
+            return False
         ledger.lock(customer_id=customer_id, now=now)
         rows = UsageDay.objects.filter(application__customer=customer_id, day=day)
         before = _figures(rows)
@@ -56,6 +64,15 @@ def rebuild(*, customer_id: int, day: date, now: datetime) -> bool:
         with connection.cursor() as cursor:
             cursor.execute(_COUNT, {"customer": customer_id, "day": day, "start": start, "end": start + _DAY})
         return _figures(rows.all()) != before
+
+
+def _kept_since() -> date:
+    """Return the first UTC day whose calls are all there. In a transaction it stays so until that ends."""
+    kept = KeptSince.objects.filter(kind=KeptSince.Kind.CALLS)
+    if connection.in_atomic_block:
+        kept = kept.select_for_update(no_key=True)
+    since = kept.values_list("since", flat=True).first()
+    return since.astimezone(UTC).date() if since else date.min
 
 
 def _figures(rows: Any) -> set[tuple[Any, ...]]:
@@ -74,7 +91,7 @@ def _figures(rows: Any) -> set[tuple[Any, ...]]:
 
 _COLUMNS = "application_id, day, rate_prefix, trunk_id, calls, duration_seconds, billable_seconds, cost_amount"
 
-_ADD = f"""
+_ADD = Statement(f"""
 INSERT INTO calls_usageday AS usage ({_COLUMNS})
 VALUES (%(application)s, %(day)s, %(prefix)s, %(trunk)s, 1, %(seconds)s, %(billed)s, %(cost)s)
 ON CONFLICT (application_id, day, rate_prefix, trunk_id) DO UPDATE SET
@@ -82,7 +99,7 @@ ON CONFLICT (application_id, day, rate_prefix, trunk_id) DO UPDATE SET
     duration_seconds = usage.duration_seconds + EXCLUDED.duration_seconds,
     billable_seconds = usage.billable_seconds + EXCLUDED.billable_seconds,
     cost_amount = usage.cost_amount + EXCLUDED.cost_amount
-"""  # noqa: S608  names of our own columns
+""")  # noqa: S608  names of our own columns
 
 _COUNT = f"""
 INSERT INTO calls_usageday ({_COLUMNS})

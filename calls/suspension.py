@@ -11,7 +11,7 @@ from applications.models import Customer
 from billing import ledger
 from billing.models import Balance
 from calls import dialing, lifecycle
-from calls.models import LIVE, Call, Party, Reason, Status
+from calls.models import LIVE, Call, Party, Reason
 
 
 def suspend(customer: Customer, *, now: datetime) -> bool:
@@ -37,10 +37,9 @@ def hang_up_all(customer: Customer, *, now: datetime) -> int:
     """
     count, engine_answers = 0, True
     for call in live_calls(customer):
-        reason = Reason.HANGUP if call.status == Status.IN_PROGRESS else Reason.CANCELED
         if engine_answers:
-            engine_answers = dialing.hang_up(call=call, reason=reason, by=Party.SYSTEM, now=now)
+            engine_answers = dialing.hang_up(call=call, reason=Reason.CANCELED, by=Party.SYSTEM, now=now)
         else:
-            lifecycle.intend(call_id=call.pk, customer_id=customer.pk, reason=reason, by=Party.SYSTEM, now=now)
+            lifecycle.intend(call_id=call.pk, customer_id=customer.pk, reason=Reason.CANCELED, by=Party.SYSTEM, now=now)
         count += 1
     return count

@@ -13,7 +13,7 @@ from uuid import UUID
 from django.db.models import F, Q, QuerySet
 from django.db.utils import InterfaceError, OperationalError
 
-from calls import channels, dialing, lifecycle, reasons
+from calls import channels, dialing, failover, lifecycle, reasons
 from calls.models import LIVE, Attempt, Call, Party, Reason, Status
 from telephony import link
 from telephony.engines.facts import Channel, EngineError, EngineGone, EngineUnreachable, Fact, Kind
@@ -29,13 +29,17 @@ _BATCH = 200
 
 
 def overdue(*, now: datetime) -> int:
-    """End every call that has not moved on by its deadline; return how many. Stops when the engine is away."""
+    """End every call that has not moved on by its deadline; return how many were found. Stops when the engine is away.
+
+    One that moves on after it was found, as by an answer, goes on.
+    """
     count = 0
     for call in _late(now):
         reason = Reason(call.intent) if call.intent else _REASONS[Status(call.status)](call)
+        by = Party(call.intent_by or Party.SYSTEM)
         logger.info("%s is overdue in status %s", call.public_id, call.status)
-        with _alone(call.public_id):
-            if not dialing.hang_up(call=call, reason=reason, by=Party(call.intent_by or Party.SYSTEM), now=now):
+        with alone(call.public_id):
+            if not dialing.hang_up(call=call, reason=reason, by=by, now=now, overdue_since=call.deadline_at):
                 break
             count += 1
     return count
@@ -54,8 +58,8 @@ def expired(*, now: datetime) -> int:
     """End the overdue calls that no engine was asked for: needs none. Return how many."""
     count = 0
     for call in _late(now, attempts__state=Attempt.State.DUE):  # a call has one attempt that has not ended, at most
-        with _alone(call.public_id):
-            dialing.hang_up(call=call, reason=Reason.EXPIRED, by=Party.SYSTEM, now=now)
+        with alone(call.public_id):
+            dialing.hang_up(call=call, reason=Reason.EXPIRED, by=Party.SYSTEM, now=now, overdue_since=call.deadline_at)
             count += 1
     return count
 
@@ -88,7 +92,7 @@ class Absence:
             asked = asked.filter(call__deadline_at__lt=now - _TIMER_GRACE)
         lost = [attempt for attempt in asked if is_dead or _timer_ends_at(attempt) < now - _TIMER_GRACE]
         for attempt in lost:
-            with _alone(attempt.call.public_id):
+            with alone(attempt.call.public_id):
                 lifecycle.lost(attempt_id=attempt.pk, customer_id=attempt.call.customer_id, now=now)
         return len(lost)
 
@@ -114,6 +118,17 @@ def reconcile(*, now: datetime, engine_now: datetime | None = None) -> list[Fact
     return unheard + [_entered(channel, now) for channel in waiting] + lost
 
 
+@contextmanager
+def alone(what: str) -> Iterator[None]:
+    """Let what fails for one call not stop those after it; a database or an engine that is away stops all."""
+    try:
+        yield
+    except (OperationalError, InterfaceError, EngineUnreachable):
+        raise
+    except Exception:
+        logger.exception("%s is left to the next sweep", what)
+
+
 _REASONS = {
     Status.QUEUED: lambda call: Reason.EXPIRED,
     Status.DIALING: lambda call: Reason.UNREACHABLE,
@@ -126,17 +141,6 @@ def _late(now: datetime, **which: object) -> QuerySet[Call]:
     return Call.objects.filter(LIVE, deadline_at__lte=now, **which).order_by("deadline_at")[:_BATCH]
 
 
-@contextmanager
-def _alone(what: str) -> Iterator[None]:
-    """Let what fails for one call not stop those after it; a database or an engine that is away stops all."""
-    try:
-        yield
-    except (OperationalError, InterfaceError, EngineUnreachable):
-        raise
-    except Exception:
-        logger.exception("%s is left to the next sweep", what)
-
-
 def _timer_ends_at(attempt: Attempt) -> datetime:
     """Return when the engine by itself has ended an attempt's channel: its own timers need nobody."""
     call = attempt.call
@@ -144,7 +148,7 @@ def _timer_ends_at(attempt: Attempt) -> datetime:
         return call.answered_at + timedelta(seconds=call.timer_seconds)
     # It may have been answered unheard at the last moment.
     waits_seconds = call.ring_seconds + call.timer_seconds
-    return (attempt.claimed_at or call.accepted_at) + lifecycle.SETUP_TIME + timedelta(seconds=waits_seconds)
+    return (attempt.claimed_at or call.accepted_at) + failover.SETUP_TIME + timedelta(seconds=waits_seconds)
 
 
 def _prove(attempts: Iterable[Attempt], now: datetime) -> None:
@@ -189,7 +193,7 @@ def _hang_up_strangers(keys: set[UUID], *, ended_before: datetime) -> None:
     for attempt in ended.filter(channel_id__in=keys):
         logger.warning("channel %s outlived its call", attempt.channel)
         try:
-            with _alone(f"channel {attempt.channel}"):
+            with alone(f"channel {attempt.channel}"):
                 link.adapter().hang_up(attempt.channel)
         except EngineUnreachable as error:
             logger.warning("the next listing tells what outlives its call: %s", error)

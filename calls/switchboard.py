@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from time import monotonic
@@ -20,12 +21,13 @@ from django.conf import settings
 from django.db import close_old_connections
 from django.db.utils import InterfaceError, OperationalError
 
-from calls import capacity, dialing, forwarding, funding, sweeps
+from calls import capacity, conferences, dialing, funding, legs, sweeps
 from calls.flow import fetching
 from calls.lanes import Lane, Work
 from minivoice import clock, lease, logs
 from minivoice.outbound import Client
-from telephony import link, media
+from telephony import link, media, sound
+from telephony.audio import Fetched
 from telephony.engines.ari import Ari
 from telephony.engines.facts import EngineError, EngineUnreachable, Fact
 from telephony.provisioning import Provisioner
@@ -49,6 +51,7 @@ class Switchboard:
         self._ticker = ThreadPoolExecutor(1, thread_name_prefix="tick")
         self._tasks: set[asyncio.Task[None]] = set()
         self._connected = False
+        self._heard_since: datetime | None = None
         self._reconciled_at: datetime | None = None
         self._absence = sweeps.Absence()
         self._trunks = Provisioner()
@@ -59,6 +62,7 @@ class Switchboard:
         """Serve until `stopping`, then finish what is queued. Calls stay as they are."""
         self._loop = asyncio.get_running_loop()
         async with media.serving(), Client() as self._client:
+            self._audio, self._speech = sound.audio(self._client), sound.speech()
             hearing = asyncio.create_task(self._hear())
             provisioning = asyncio.create_task(self._provision())
             while not stopping.is_set():
@@ -79,6 +83,37 @@ class Switchboard:
             self._put(channel_id, lambda lane: lane.fetched(channel_id, token, result))
 
         self._loop.call_soon_threadsafe(self._spawn, work)
+
+    def render(self, channel_id: str, text: str, voice: str, playback_id: str, owner: str) -> None:
+        """Render what is to be said for a customer on the loop; the channel's lane is told of it. From any thread."""
+
+        async def work() -> None:
+            media = await sound.said(text, voice=voice, owner=owner, speech=self._speech)
+            self._put(channel_id, lambda lane: lane.rendered(channel_id, playback_id, media))
+
+        self._loop.call_soon_threadsafe(self._spawn, work)
+
+    def warn(self, channel_id: str, text: str, owner: str) -> None:
+        """Have a text of a customer's said on a channel, whatever its flow does. From any thread."""
+
+        async def work() -> None:
+            if media := await sound.said(text, owner=owner, speech=self._speech):
+                self._put(channel_id, lambda lane: lane.interject(channel_id, media))
+
+        self._loop.call_soon_threadsafe(self._spawn, work)
+
+    def fetch_audio(self, channel_id: str, url: str, request_id: str, owner: str) -> None:
+        """Fetch what is to be played for a customer on the loop; the channel's lane is told of it. From any thread."""
+
+        async def work() -> None:
+            fetched = await self._audio.fetch(url, owner=owner) if self._audio else Fetched("", "not_served")
+            self._put(channel_id, lambda lane: lane.audio_fetched(channel_id, request_id, fetched))
+
+        self._loop.call_soon_threadsafe(self._spawn, work)
+
+    def tell_of_leg(self, channel_id: str) -> None:
+        """Have the channel's lane told that the leg its flow waits for has changed. From any thread."""
+        self._put(channel_id, lambda lane: lane.leg_changed(channel_id))
 
     def wake_in(self, seconds: float, channel_id: str, token: int) -> None:
         """Tell the channel's lane `token` after some seconds. From any thread."""
@@ -117,12 +152,13 @@ class Switchboard:
         logger.info("linked to the engine")
         for lane in self._lanes:
             lane.put("", Lane.drop_all)
-        self._connected, self._reconciled_at = True, None
+        self._connected, self._heard_since, self._reconciled_at = True, clock.now(), None
         self._trunks.linked()
         self._absence = sweeps.Absence()
 
     def _dispatch(self, fact: Fact) -> None:
         if fact.channel_id:
+            fact = replace(fact, heard_since=self._heard_since)
             self._put(fact.channel_id, lambda lane: lane.take(fact))
 
     def _put(self, channel_id: str, work: Work) -> None:
@@ -155,7 +191,8 @@ class Switchboard:
             _do("beating", self._beat)
             _do("funding", self._fund)
             _do("changing instructions", self._instruct)
-            _do("parting calls", lambda: forwarding.sweep(now=clock.now()))
+            _do("parting calls", self._part)
+            _do("ending conferences", self._end_conferences)
             _do("ending what is overdue", lambda: sweeps.overdue(now=clock.now()))
             _do("dialling", lambda: dialing.drain(due_before=clock.now() - SWEEP_DUE_AFTER, seconds=TICK_SECONDS))
         return self._has_leapt
@@ -184,11 +221,22 @@ class Switchboard:
 
     def _fund(self) -> None:
         now = clock.now()
-        funding.sweep(now=now, engine_now=now + self._engine_ahead)
+        funding.sweep(now=now, engine_now=now + self._engine_ahead, warn=self.warn)
 
     def _instruct(self) -> None:
         for channel_id, call_id in sweeps.instructed():
             self._put(channel_id, partial(Lane.instruct, channel_id=channel_id, call_id=call_id))
+
+    def _part(self) -> None:
+        """Hang up legs that nobody wants, and tell the flows whose leg has ended where no lane has heard it."""
+        legs.sweep(now=clock.now())
+        for channel_id in legs.ended():
+            self.tell_of_leg(channel_id)
+
+    def _end_conferences(self) -> None:
+        for channel_id, conference_id in conferences.sweep():
+            over = partial(Lane.conference_over, channel_id=channel_id, conference_id=conference_id)
+            self._put(channel_id, over)
 
     def _beat(self) -> None:
         now = clock.now()
@@ -202,6 +250,7 @@ class Switchboard:
         for fact in sweeps.reconcile(now=now, engine_now=now + self._engine_ahead):
             self._dispatch(fact)
         self._reconciled_at = now
+        legs.tidy_bridges(now=now)
 
 
 def _do(what: str, work: Callable[[], object]) -> bool:

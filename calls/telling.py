@@ -6,6 +6,7 @@ from typing import Any
 from calls import rendering
 from calls.models import Call
 from webhooks import outbox
+from webhooks.models import WebhookEvent
 
 
 def created(call: Call, *, now: datetime) -> None:
@@ -20,6 +21,11 @@ def publish(call: Call, event: str, data: dict[str, Any], *, now: datetime, occu
         _write(call, event, data, occurrence, now)
 
 
+def occurrences(call: Call, event: str) -> int:
+    """Return how often an event has been published of `call`."""
+    return WebhookEvent.objects.filter(call_id=call.public_id, type=event).count()
+
+
 def _write(call: Call, event: str, data: dict[str, Any], occurrence: int, now: datetime) -> None:
     outbox.publish(
         application=call.application,
@@ -29,5 +35,6 @@ def _write(call: Call, event: str, data: dict[str, Any], occurrence: int, now: d
         sequence=call.events,
         data=data,
         occurrence=occurrence,
+        variables=call.variables,
         now=now,
     )

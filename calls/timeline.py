@@ -1,12 +1,16 @@
 """The timeline of a call: what was checked, dialled, answered, run and charged, for people to read."""
 
+import json
 from collections.abc import Iterator
 from datetime import datetime
 from itertools import chain
 from typing import Any, TypedDict
 
-from calls.models import Call, CallEvent
+from django.db import connection
+
+from calls.models import Call
 from minivoice import clock, schema
+from minivoice.prepared import Statement
 from webhooks.models import DeliveryAttempt
 
 
@@ -20,7 +24,8 @@ class TimelineEventObject(TypedDict):
 
 def add(call: Call, kind: str, *, at: datetime, **data: Any) -> None:
     """Write one line. `kind` is a word or two in the past tense, `data` what a person would ask next."""
-    CallEvent.objects.create(call=call, kind=kind, at=at, data=data)
+    with connection.cursor() as cursor:
+        _ADD.run(cursor, [call.pk, at, kind, json.dumps(data)])
 
 
 def read(call: Call) -> list[TimelineEventObject]:
@@ -49,3 +54,7 @@ def _deliveries(call: Call) -> Iterator[tuple[datetime, str, dict[str, Any]]]:
                 **outcome,
             },
         )
+
+
+# The hottest line of SQL after those of a create: a call has a dozen.
+_ADD = Statement("INSERT INTO calls_callevent (call_id, at, kind, data) VALUES (%s, %s, %s, %s)")

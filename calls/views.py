@@ -1,7 +1,7 @@
 """Calls over HTTP. Doors only: read the input, one domain call, write the answer."""
 
 import re
-from typing import Any
+from typing import Any, TypedDict
 
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -47,6 +47,12 @@ class ActionsForm(inputs.Form):
         return attrs
 
 
+class DocumentForm(inputs.Form):
+    """The body of `POST /v1/actions/validate`: a document as an answer URL would answer it."""
+
+    actions = inputs.Items()
+
+
 class FilterForm(inputs.Form):
     """The query of `GET /v1/calls`."""
 
@@ -73,6 +79,7 @@ class UsageForm(inputs.Form):
 
 CALL_FORM = CallForm()
 ACTIONS_FORM = ActionsForm()
+DOCUMENT_FORM = DocumentForm()
 FILTER_FORM = FilterForm()
 USAGE_FORM = UsageForm()
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
@@ -186,6 +193,28 @@ class Actions(api.View):
         call = commands.find(caller(request).application.pk, call_id)
         call = commands.instruct(call=call, actions=_actions(form), url=form["url"], method=form["method"], now=now)
         return Response(rendering.call(call))
+
+
+class ValidityObject(TypedDict):
+    """What is said of a document that breaks no rule."""
+
+    valid: bool
+
+
+class ValidateActions(api.View):
+    """`POST /v1/actions/validate` checks a document without a call."""
+
+    @schema.operation(
+        "validate_actions",
+        "Check a document without a call",
+        description="A document that breaks a rule is an `invalid_request` whose `param` is the place. The JSON Schema "
+        "is at `/v1/schemas/actions.json`.",
+        body=DocumentForm,
+        answers={200: ValidityObject},
+    )
+    def post(self, request: Request) -> Response:
+        _actions(api.clean(DOCUMENT_FORM, request.data))
+        return Response({"valid": True})
 
 
 class Timeline(api.View):

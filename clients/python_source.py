@@ -158,6 +158,8 @@ def _sending(verb: str, operation: Json) -> tuple[str, str]:
     answer = next(each for status, each in operation["responses"].items() if status < "300")
     if "content" not in answer:
         return "None", f"self._send({verb!r}, ...)"
+    if "application/json" not in answer["content"]:
+        return "bytes", f"return cast('bytes', self._send({verb!r}, ...))"
     told = answer["content"]["application/json"]["schema"]
     if "next_cursor" not in told.get("properties", {}):
         kind = _type(told)

@@ -149,6 +149,8 @@ def handle(error: Exception, context: dict[str, Any]) -> Response | None:
         response["Retry-After"] = str(refusal.retry_after_seconds)
     if isinstance(error, exceptions.MethodNotAllowed):
         response["Allow"] = ", ".join(context["view"].allowed_methods)
+    if isinstance(refusal, errors.RangeNotSatisfiable):
+        response["Content-Range"] = f"bytes */{refusal.size_bytes}"
     if isinstance(refusal, errors.Unauthorized):
         response["WWW-Authenticate"] = "Bearer"
     return response

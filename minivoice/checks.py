@@ -93,6 +93,11 @@ def _metrics_token() -> Iterator[str]:
         yield f"METRICS_TOKEN must be {_TOKEN_CHARACTERS} random characters or more, or empty for no figures"
 
 
+def _second_factor() -> Iterator[str]:
+    if not settings.REQUIRE_SECOND_FACTOR:
+        yield "REQUIRE_SECOND_FACTOR would let staff in with a password alone: leave it out"
+
+
 def _mail() -> Iterator[str]:
     is_plain = not (getattr(settings, "EMAIL_USE_TLS", False) or getattr(settings, "EMAIL_USE_SSL", False))
     if settings.EMAIL_URL and settings.EMAIL_HOST_PASSWORD and is_plain:
@@ -114,6 +119,7 @@ _IN_PRODUCTION: list[Callable[[], Iterator[str]]] = [
     _passwords,
     _outbound_allowed,
     _metrics_token,
+    _second_factor,
     _mail,
 ]
 

@@ -46,6 +46,10 @@ class InvalidRequest(ApiError):
     code, status_code, message = "invalid_request", 400, "the request is not valid"
 
 
+class InvalidAction(ApiError):
+    code, status_code, message = "invalid_action", 400, "action must be start or stop"
+
+
 class RateNotFound(ApiError):
     code, status_code, message = "rate_not_found", 400, "no active rate matches the destination"
 
@@ -94,6 +98,18 @@ class CallNotFound(ApiError):
     code, status_code, message = "call_not_found", 404, "call not found"
 
 
+class ActiveCallNotFound(ApiError):
+    code, status_code, message = "active_call_not_found", 404, "the call is not up"
+
+
+class RecordingNotStarted(ApiError):
+    code, status_code, message = "recording_not_started", 404, "the call is not being recorded"
+
+
+class RecordingNotFound(NotFound):
+    message = "recording not found"
+
+
 class DidNotFound(NotFound):
     message = "DID not found"
 
@@ -122,6 +138,14 @@ class InboundIpExists(ApiError):
     code, status_code, message = "inbound_ip_exists", 409, "another of your trunks has this inbound_ip"
 
 
+class TrunkLimitReached(ApiError):
+    code, status_code, message = "trunk_limit_reached", 409, "the account has as many trunks as it may have"
+
+
+class CallUuidMissing(ApiError):
+    code, status_code, message = "call_uuid_missing", 409, "the telephone engine has not taken the call yet"
+
+
 class CallAlreadyEnded(ApiError):
     code, status_code, message = "call_already_ended", 409, "the call has ended"
 
@@ -132,6 +156,16 @@ class IdempotencyInProgress(ApiError):
         409,
         "a request with this Idempotency-Key is being carried out, try again shortly",
     )
+
+
+class RangeNotSatisfiable(ApiError):
+    """`size_bytes` is the size of the file, which the client is told in `Content-Range`."""
+
+    code, status_code, message = "range_not_satisfiable", 416, "the range begins after the end of the file"
+
+    def __init__(self, *, size_bytes: int = 0) -> None:
+        super().__init__()
+        self.size_bytes = size_bytes
 
 
 class IdempotencyKeyReused(ApiError):
@@ -152,6 +186,18 @@ class ConcurrentCallLimitReached(ApiError):
 
 class OriginateFailed(ApiError):
     code, status_code, message = "originate_failed", 502, "the telephone engine would not take the call"
+
+
+class RecordingStartFailed(ApiError):
+    code, status_code, message = "recording_start_failed", 502, "the telephone engine would not record the call"
+
+
+class RecordingStopFailed(ApiError):
+    code, status_code, message = (
+        "recording_stop_failed",
+        502,
+        "the telephone engine would not stop the recording, try again",
+    )
 
 
 class Unavailable(ApiError):

@@ -168,6 +168,28 @@ _QUESTIONS: dict[str, tuple[str, list[str], str]] = {
         ["engine"],
         "SELECT name, extract(epoch FROM now() - seen_at) FROM telephony_engine",
     ),
+    "audit_violations_1h": (
+        "Rows that break a promise, as found by the last hour's looks at calls that were live or settled; expect none",
+        [],
+        """SELECT sum(violations_found) FROM (
+               SELECT ran_at, violations_found FROM calls_auditrun WHERE NOT is_whole ORDER BY id DESC LIMIT 120
+           ) AS look WHERE ran_at >= now() - interval '1 hour'""",
+    ),
+    "audit_age_seconds": (
+        "How long ago the last of them was",
+        [],
+        "SELECT extract(epoch FROM now() - ran_at) FROM calls_auditrun WHERE NOT is_whole ORDER BY id DESC LIMIT 1",
+    ),
+    "audit_all_violations": (
+        "Rows that break a promise, as found by the last nightly audit of everything; expect none",
+        [],
+        "SELECT violations_found FROM calls_auditrun WHERE is_whole ORDER BY id DESC LIMIT 1",
+    ),
+    "audit_all_age_seconds": (
+        "How long ago that audit began",
+        [],
+        "SELECT extract(epoch FROM now() - ran_at) FROM calls_auditrun WHERE is_whole ORDER BY id DESC LIMIT 1",
+    ),
     "books_differences": (
         "Violations of the promises about money that the last nightly comparison found",
         [],

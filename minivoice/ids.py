@@ -1,7 +1,9 @@
 """Public ids: `<prefix>_<YYYYMMDDTHHMMSS>.<nnnnnnnnn>`, a name for people and clients beside the bigint key."""
 
 import secrets
-from datetime import UTC, datetime
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import count
 
 
 def new(prefix: str, now: datetime) -> str:
@@ -12,3 +14,11 @@ def new(prefix: str, now: datetime) -> str:
     """
     moment = now.astimezone(UTC)
     return f"{prefix}_{moment:%Y%m%dT%H%M%S}.{moment:%f}{secrets.randbelow(1000):03d}"
+
+
+def candidates(prefix: str, now: datetime) -> Iterator[str]:
+    """Yield public ids without end, to insert under the first that is free: each is of a microsecond later.
+
+    One microsecond has a thousand ids, and one `now` may be that of more rows.
+    """
+    return (new(prefix, now + timedelta(microseconds=later)) for later in count())

@@ -74,6 +74,31 @@ class Matching(Text):
         return text
 
 
+class Matchings(serializers.ListField):
+    """A list of at most `most` strings of one pattern, each kept once; `says` what each must be."""
+
+    child: Matching
+    default_error_messages = {
+        "required": "is required",
+        "not_a_list": "must be a list",
+        "too_many": "may have at most {most} items",
+    }
+
+    def __init__(self, pattern: str, *, says: str, most: int, **options: Any) -> None:
+        super().__init__(child=Matching(pattern, says=says), **options)
+        self.most = most
+
+    def to_internal_value(self, data: Any) -> list[str]:
+        if not isinstance(data, list):
+            self.fail("not_a_list")
+        if len(data) > self.most:
+            self.fail("too_many", most=self.most)
+        try:
+            return list(dict.fromkeys(map(self.child.run_validation, data)))
+        except serializers.ValidationError as error:
+            raise serializers.ValidationError(f"each {self.child.says}") from error
+
+
 class Whole(serializers.IntegerField):
     """An integer within bounds; neither "5", nor 5.0, nor true."""
 
@@ -256,6 +281,40 @@ class Metadata(serializers.Field[dict[str, Any], Any, dict[str, Any], Any]):
         return data
 
 
+class Variables(serializers.Field[dict[str, Any], Any, dict[str, Any], Any]):
+    """An object of names and plain values: strings, numbers, true and false."""
+
+    default_error_messages = {"required": "is required", "invalid": "must be an object"}
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        if not isinstance(data, dict):
+            self.fail("invalid")
+        if len(data) > METADATA_KEYS:
+            raise serializers.ValidationError(f"may have at most {METADATA_KEYS} names")
+        if not all(_is_name(name) for name in data):
+            raise serializers.ValidationError(f"names must have 1 to {METADATA_NAME_CHARACTERS} characters")
+        if not all(isinstance(value, str | int | float) for value in data.values()):
+            raise serializers.ValidationError("values must be strings, numbers, true or false")
+        if any(isinstance(value, str) and len(value) > METADATA_VALUE_CHARACTERS for value in data.values()):
+            raise serializers.ValidationError(f"values may have at most {METADATA_VALUE_CHARACTERS} characters")
+        return data
+
+
+class Names(serializers.Field[list[str], Any, list[str], Any]):
+    """A list of names, of variables for example."""
+
+    default_error_messages = {"required": "is required", "invalid": "must be a list of names"}
+
+    def to_internal_value(self, data: Any) -> list[str]:
+        if not isinstance(data, list) or not all(isinstance(name, str) for name in data):
+            self.fail("invalid")
+        if len(data) > METADATA_KEYS:
+            raise serializers.ValidationError(f"may have at most {METADATA_KEYS} names")
+        if not all(_is_name(name) for name in data):
+            raise serializers.ValidationError(f"names must have 1 to {METADATA_NAME_CHARACTERS} characters")
+        return data
+
+
 def first(error: serializers.ValidationError) -> tuple[str, str]:
     """Return the first field that is wrong, and what is wrong with it."""
     path: list[str] = []
@@ -275,3 +334,7 @@ def is_e164(text: str) -> bool:
     except phonenumbers.NumberParseException:
         return False
     return phonenumbers.is_possible_number(number)
+
+
+def _is_name(text: str) -> bool:
+    return 1 <= len(text) <= METADATA_NAME_CHARACTERS

@@ -9,6 +9,7 @@ a limit on the body alone would let endless interim answers, blank lines or empt
 
 import asyncio
 import errno
+import io
 import re
 import socket
 import time
@@ -16,7 +17,7 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, BinaryIO, Protocol, Self
 
 import aiodns
 import aiohttp
@@ -114,8 +115,9 @@ class Client:
         limits: Limits,
         body: bytes = b"",
         headers: Mapping[str, str] | None = None,
+        into: BinaryIO | None = None,
     ) -> Answer:
-        """Send one request and return the answer, whatever its status.
+        """Send one request and return the answer, whatever its status; its body goes `into` a file, if one is given.
 
         Raises:
             Failure: the URL is not one a customer may name, or no whole answer came within the limits.
@@ -131,7 +133,9 @@ class Client:
         _current.set(exchange)
         try:
             async with asyncio.timeout(limits.total_seconds):
-                answer = await self._exchange(method, target, body=body, headers=headers or {}, limits=limits)
+                answer = await self._exchange(
+                    method, target, body=body, headers=headers or {}, limits=limits, into=into
+                )
         except Failure:
             raise
         except Exception as error:
@@ -142,7 +146,14 @@ class Client:
         return answer
 
     async def _exchange(
-        self, method: str, target: URL, *, body: bytes, headers: Mapping[str, str], limits: Limits
+        self,
+        method: str,
+        target: URL,
+        *,
+        body: bytes,
+        headers: Mapping[str, str],
+        limits: Limits,
+        into: BinaryIO | None,
     ) -> Answer:
         started = time.monotonic()
         async with self._session.request(
@@ -153,11 +164,12 @@ class Client:
             allow_redirects=False,
             timeout=aiohttp.ClientTimeout(total=None, connect=limits.connect_seconds),
         ) as response:
-            content = await _read(response, limits)
+            content = io.BytesIO()
+            await _read(response, limits, into or content)
             return Answer(
                 status=response.status,
                 headers=response.headers,
-                body=content,
+                body=content.getvalue(),
                 duration_ms=round((time.monotonic() - started) * 1000),
             )
 
@@ -296,18 +308,18 @@ class _CountingSocket(socket.socket):
                 raise OSError(errno.EMSGSIZE, "the server sends too much")
 
 
-async def _read(response: aiohttp.ClientResponse, limits: Limits) -> bytes:
-    """Return the body; leaving it unread past the limit closes the connection."""
-    content = bytearray()
+async def _read(response: aiohttp.ClientResponse, limits: Limits, into: BinaryIO) -> None:
+    """Write the body `into` a file; leaving it unread past the limit closes the connection."""
+    size = 0
     async for chunk in response.content.iter_any():
-        content += chunk
-        if len(content) > limits.max_bytes:
+        size += len(chunk)
+        if size > limits.max_bytes:
             response.close()
             if not limits.truncate:
                 raise Failure("response_too_large", f"more than {limits.max_bytes} bytes")
-            del content[limits.max_bytes :]
+            into.write(chunk[: limits.max_bytes - size])
             break
-    return bytes(content)
+        into.write(chunk)
 
 
 def _failure(error: Exception) -> Failure:

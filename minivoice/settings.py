@@ -1,13 +1,21 @@
 """All settings, from the environment. `.env.example` documents each; a missing secret stops the start."""
 
+import importlib
 import math
 import re
+from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import environ
 from celery.schedules import crontab
+from csp import constants as csp
 from django.core.exceptions import ImproperlyConfigured
+from django.templatetags.static import static
+
+from telephony import voices
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -20,6 +28,7 @@ FIELD_KEYS: list[str] = env.list("FIELD_KEYS")
 ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=[])
 BASE_URL: str = env.str("BASE_URL", default="http://127.0.0.1:8000")
 CSRF_TRUSTED_ORIGINS = [BASE_URL]
+CSRF_FAILURE_VIEW = "minivoice.error_pages.stale"
 ROOT_URLCONF = "minivoice.urls"
 WSGI_APPLICATION = "minivoice.wsgi.application"
 
@@ -48,17 +57,31 @@ REDIS_URL: str = env.str("REDIS_URL")
 HOLD_SECONDS: int = env.int("HOLD_SECONDS", default=60)  # talk that the first hold must pay for
 ORIGINATE_WAIT_SECONDS: float = env.float("ORIGINATE_WAIT_SECONDS", default=3.0)
 WAITING_PLACES: int = env.int("WAITING_PLACES", default=8)  # half of a web process's threads
+AUDIO_PLACES: int = env.int("AUDIO_PLACES", default=4)  # a quarter of them: who reads slowly keeps one
 ENGINE_SILENCE_SECONDS = 5.0  # a link silent for longer refuses new calls
 SWITCHBOARD_THREADS: int = env.int("SWITCHBOARD_THREADS", default=16)  # they wait for the disk
 SWITCHBOARD_LEASE_SECONDS: float = env.float("SWITCHBOARD_LEASE_SECONDS", default=10.0)
 if not 5.0 <= SWITCHBOARD_LEASE_SECONDS < math.inf:  # a beat is due each second, and may wait for the disk
     raise ImproperlyConfigured(f"SWITCHBOARD_LEASE_SECONDS is 5 or more, not {SWITCHBOARD_LEASE_SECONDS}")
+CALL_DAYS: int = env.int("CALL_DAYS", default=396)  # that calls are kept: thirteen months
+TIMELINE_DAYS: int = env.int("TIMELINE_DAYS", default=90)  # of timelines, refused calls and mail to customers
+if min(CALL_DAYS, TIMELINE_DAYS) < 2:
+    raise ImproperlyConfigured("CALL_DAYS and TIMELINE_DAYS are 2 or more")
+MOST_CALLS: int = env.int("MOST_CALLS", default=2000)  # up on the engine; beyond, none is taken that comes in
+MOST_TRUNKS: int = env.int("MOST_TRUNKS", default=100)  # that a customer may add by API
 
-# What a real engine plays: rendered and served by the switchboard at SPEECH_BIND; empty: the engine speaks by itself
+# Money moved by hand: what is above waits for a second person; `500` for every currency, `JPY=75000` for one
+_amounts = [text.rpartition("=") for text in env.list("APPROVAL_THRESHOLD", default=["500"])]
+if not all(re.fullmatch(r"([A-Z]{3}=)?[0-9]{1,12}(\.[0-9]{1,6})?", "".join(parts)) for parts in _amounts):
+    raise ImproperlyConfigured("APPROVAL_THRESHOLD is amounts such as 500,JPY=75000")
+APPROVAL_THRESHOLD = {currency: Decimal(amount) for currency, _, amount in _amounts}  # '' is every other currency
+
+# What engines play: rendered, or fetched for customers, and served by the switchboard at SPEECH_BIND
 SPEECH_BIND: str = env.str("SPEECH_BIND", default="")
 SPEECH_URL: str = env.str("SPEECH_URL", default="") or f"http://{SPEECH_BIND}"  # SPEECH_BIND as the engine sees it
 SPEECH_FOLDER: str = env.str("SPEECH_FOLDER", default="")
 SPEECH_MEGABYTES: int = env.int("SPEECH_MEGABYTES", default=500)
+SPEECH_VOICE: str = env.str("SPEECH_VOICE", default="en-us")  # empty: the engine speaks by itself
 if SPEECH_BIND:
     _host, _, _port = SPEECH_BIND.rpartition(":")
     if not _host or not _port.isdecimal() or not 0 < int(_port) < 65536:
@@ -69,6 +92,61 @@ if SPEECH_BIND:
         )
     if not Path(SPEECH_FOLDER).is_absolute() or SPEECH_MEGABYTES < 1:
         raise ImproperlyConfigured("SPEECH_BIND needs SPEECH_FOLDER, a whole path, and a SPEECH_MEGABYTES above 0")
+try:  # more voices, such as neural ones: {"amy": {"language": "en-US", "program": ["/path/of/it", "an argument"]}}
+    SPEECH_PROGRAMS = voices.of_programs(env.json("SPEECH_PROGRAMS", default={}))
+except ValueError as error:
+    raise ImproperlyConfigured(f"SPEECH_PROGRAMS: {error}") from error
+if SPEECH_VOICE and SPEECH_VOICE not in SPEECH_PROGRAMS and not voices.is_built_in(SPEECH_VOICE):
+    raise ImproperlyConfigured(
+        f"SPEECH_VOICE is one of eSpeak NG's, such as en-us, or of SPEECH_PROGRAMS, not {SPEECH_VOICE}"
+    )
+
+# Recordings: kept in a folder that web and workers share, or in a bucket of an S3-compatible service. Those that were
+# kept in the folder before there was a bucket stay there.
+RECORDINGS_FOLDER: str = env.str("RECORDINGS_FOLDER", default="/var/lib/minivoice/recordings")
+RECORDINGS_BUCKET: str = env.str("RECORDINGS_BUCKET", default="")
+RECORDING_DAYS: int = env.int("RECORDING_DAYS", default=30)  # that they are kept, unless the customer has its own
+if not Path(RECORDINGS_FOLDER).is_absolute() or RECORDING_DAYS < 1:
+    raise ImproperlyConfigured("RECORDINGS_FOLDER is a whole path, and RECORDING_DAYS 1 or more")
+JOBS_FOLDER: str = env.str("JOBS_FOLDER", default="/var/lib/minivoice/jobs")  # likewise, what staff bring and take away
+if not Path(JOBS_FOLDER).is_absolute():
+    raise ImproperlyConfigured("JOBS_FOLDER is a whole path")
+
+
+def _private_folder(location: str) -> dict[str, Any]:
+    options = {"location": location, "file_permissions_mode": 0o600, "directory_permissions_mode": 0o700}
+    return {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": options}
+
+
+STORAGES: dict[str, Any] = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+    "recordings-local": _private_folder(RECORDINGS_FOLDER),
+    "jobs": _private_folder(JOBS_FOLDER),
+}
+
+
+def _bucket_client() -> Any:
+    """Return how to talk to a bucket: whoever listens must not wait minutes for one that is away, nor keep a thread."""
+    config = importlib.import_module("botocore.config")  # of requirements-s3.txt
+    return config.Config(connect_timeout=2, read_timeout=10, retries={"total_max_attempts": 2, "mode": "standard"})
+
+
+if RECORDINGS_BUCKET:
+    _bucket: dict[str, Any] = {
+        "BACKEND": "storages.backends.s3.S3Storage",
+        "OPTIONS": {
+            "bucket_name": RECORDINGS_BUCKET,
+            "endpoint_url": env.str("RECORDINGS_BUCKET_URL", default="") or None,
+            "region_name": env.str("RECORDINGS_BUCKET_REGION", default="") or None,
+            "access_key": env.str("RECORDINGS_BUCKET_KEY", default="") or None,
+            "secret_key": env.str("RECORDINGS_BUCKET_SECRET", default="") or None,
+            "file_overwrite": True,
+            "client_config": _bucket_client(),
+        },
+    }
+    STORAGES["recordings-s3"] = _bucket
+    STORAGES["jobs"] = {**_bucket, "OPTIONS": {**_bucket["OPTIONS"], "location": "jobs"}}
 
 # Customers' URLs: what on the inside they may reach all the same (host:port); empty in production
 OUTBOUND_ALLOWED: list[str] = env.list("OUTBOUND_ALLOWED", default=[])
@@ -89,6 +167,8 @@ vars().update(environ.Env.email_url_config(EMAIL_URL or "dummymail://"))
 INSTALLED_APPS = [
     "minivoice.checks.Checks",
     "unfold",
+    "unfold.contrib.filters",  # lists narrowed down by one of many rows
+    "unfold.contrib.simple_history",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -96,6 +176,11 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "django.contrib.postgres",
+    "axes",
+    "csp",
+    "django_otp",
+    "django_otp.plugins.otp_totp",
+    "simple_history",
     "rest_framework",
     "drf_spectacular_sidecar",  # Swagger UI's files, for /docs
     "applications",
@@ -113,8 +198,14 @@ MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "minivoice.masking.known",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "django_otp.middleware.OTPMiddleware",
+    "minivoice.sign_in.second_factor_required",
+    "simple_history.middleware.HistoryRequestMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "axes.middleware.AxesMiddleware",
 ]
 APPEND_SLASH = False
 TEMPLATES = [
@@ -139,7 +230,38 @@ LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = False
-DATETIME_FORMAT, DATE_FORMAT, TIME_FORMAT = "Y-m-d H:i:s", "Y-m-d", "H:i:s"
+FORMAT_MODULE_PATH = "minivoice.formats"
+LOGIN_REDIRECT_URL = "/admin/"
+# Staff: a password and a second factor; five wrong passwords for one name from one address lock it for 15 minutes
+REQUIRE_SECOND_FACTOR: bool = env.bool("REQUIRE_SECOND_FACTOR", default=True)
+OTP_TOTP_ISSUER = "MiniVoice"
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+AXES_FAILURE_LIMIT = 5
+AXES_COOLOFF_TIME = timedelta(minutes=15)
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_LOCKOUT_CALLABLE = "minivoice.sign_in.locked_out"
+AXES_CLIENT_IP_CALLABLE = "minivoice.sign_in.address"
+AXES_RESET_ON_SUCCESS = True
+AXES_ENABLE_ADMIN = False
+AXES_VERBOSE = False
+AXES_DISABLE_ACCESS_LOG = True  # sessions tell who signed in; what is kept is what failed
+SESSION_COOKIE_AGE = 12 * 3600  # a working day
+SESSION_COOKIE_SAMESITE = "Lax"
+
+# What pages may load: our own files alone. The theme's Alpine.js evaluates the expressions in its own templates.
+CONTENT_SECURITY_POLICY = {
+    "EXCLUDE_URL_PREFIXES": ["/v1/", "/healthz", "/readyz", "/metrics"],
+    "DIRECTIVES": {
+        "default-src": [csp.SELF],
+        "script-src": [csp.SELF, csp.UNSAFE_EVAL],
+        "style-src": [csp.SELF, csp.UNSAFE_INLINE],
+        "img-src": [csp.SELF, "data:"],
+        "object-src": [csp.NONE],
+        "base-uri": [csp.NONE],
+        "form-action": [csp.SELF],
+        "frame-ancestors": [csp.NONE],
+    },
+}
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
@@ -156,7 +278,24 @@ REST_FRAMEWORK = {
     "URL_FORMAT_OVERRIDE": None,
 }
 
-UNFOLD = {"SITE_TITLE": "MiniVoice", "SITE_HEADER": "MiniVoice", "SITE_SYMBOL": "call", "SITE_URL": None}
+UNFOLD = {
+    "SITE_TITLE": "MiniVoice",
+    "SITE_HEADER": "MiniVoice",
+    "SITE_SYMBOL": "call",
+    "SITE_URL": None,
+    "SIDEBAR": {"navigation": "calls.admin.menu.menu"},
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("console/favicon.svg")}],
+    "DASHBOARD_CALLBACK": "calls.admin.home.dashboard",
+    "STYLES": [lambda request: static("console/console.css")],
+    "SCRIPTS": [
+        lambda request: static("console/reach.js"),
+        lambda request: static("console/times.js"),
+        lambda request: static("console/live.js"),
+        lambda request: static("console/audio.js"),
+        lambda request: static("console/search.js"),
+        lambda request: static("console/home.js"),
+    ],
+}
 
 # Celery: a nudge, never the work item (see docs/architecture.md)
 CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1)
@@ -187,11 +326,19 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 5.0,
         "options": {"expires": 5},
     },
-    "mail about disabled endpoints": {"task": "webhooks.tell", "schedule": 30.0, "options": {"expires": 30}},
     "prune the delivery log": {"task": "webhooks.prune", "schedule": 3600.0, "options": {"expires": 3600}},
     "look at balances": {"task": "billing.look", "schedule": 5.0, "options": {"expires": 5}},
-    "send mail": {"task": "billing.mail", "schedule": 30.0, "options": {"expires": 30}},
+    "send mail": {"task": "applications.mail", "schedule": 30.0, "options": {"expires": 30}},
+    "do jobs": {"task": "applications.jobs", "schedule": 10.0, "options": {"expires": 10}},
+    "tidy jobs": {"task": "applications.tidy_jobs", "schedule": 600.0, "options": {"expires": 600}},
+    "look after recordings": {"task": "calls.collect_recordings", "schedule": 5.0, "options": {"expires": 5}},
+    "tidy recordings": {"task": "calls.tidy_recordings", "schedule": 1800.0, "options": {"expires": 1800}},
+    "let recordings go": {"task": "calls.expire_recordings", "schedule": crontab(hour=3, minute=30)},
+    "prune calls": {"task": "calls.prune", "schedule": 3600.0, "options": {"expires": 3600}},
+    "prune mail and sessions": {"task": "applications.prune", "schedule": 3600.0, "options": {"expires": 3600}},
     "tidy calls": {"task": "calls.tidy", "schedule": 3600.0, "options": {"expires": 3600}},
+    "audit what was touched": {"task": "calls.audit", "schedule": 60.0, "options": {"expires": 60}},
+    "audit everything": {"task": "calls.audit_all", "schedule": crontab(hour=4, minute=0)},
     "reconcile the books": {"task": "calls.reconcile", "schedule": crontab(hour=3, minute=0)},
 }
 
@@ -210,5 +357,6 @@ LOGGING = {
             "formatter": "terminal" if EMBEDDED else "json",
         }
     },
+    "loggers": {"axes": {"level": "WARNING"}},  # which tells of each sign-in what the database has
     "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", default="INFO")},
 }

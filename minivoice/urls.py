@@ -6,10 +6,13 @@ from django.views.generic import RedirectView
 
 from applications.views import Applications, Keys, OneApplication, OneKey, WebhookSecret
 from billing.views import BalanceView, Ledger, RateLookup
-from calls.views import Actions, Calls, Explain, Hangup, OneCall, Timeline, UsageView
-from minivoice import metrics, readiness
-from minivoice.openapi.views import browse, openapi
-from telephony.views import NumberByE164, Numbers, OneNumber, OneTrunk, Trunks
+from calls.admin import home, search
+from calls.flow import shape
+from calls.recordings.views import Audio, OneRecording, RecordingsOfCall
+from calls.views import Actions, Calls, Explain, Hangup, OneCall, Timeline, UsageView, ValidateActions
+from minivoice import metrics, readiness, sign_in
+from minivoice.openapi.views import browse, openapi, published
+from telephony.views import NumberByE164, Numbers, OneNumber, OneTrunk, Trunks, Voices
 from webhooks.views import Deliveries, Feed, OneDelivery, ReplayOne, ReplayRange, TestEvent
 
 urlpatterns = [
@@ -20,12 +23,16 @@ urlpatterns = [
     path("v1/applications/<str:application_id>/webhook-secret", WebhookSecret.as_view()),
     path("v1/applications/<str:application_id>/test-event", TestEvent.as_view()),
     path("v1/balance", BalanceView.as_view()),
+    path("v1/actions/validate", ValidateActions.as_view()),
     path("v1/calls", Calls.as_view()),
     path("v1/calls/explain", Explain.as_view()),
     path("v1/calls/<str:call_id>", OneCall.as_view()),
     path("v1/calls/<str:call_id>/actions", Actions.as_view()),
     path("v1/calls/<str:call_id>/hangup", Hangup.as_view()),
     path("v1/calls/<str:call_id>/events", Timeline.as_view()),
+    path("v1/calls/<str:call_id>/recordings", RecordingsOfCall.as_view()),
+    path("v1/recordings/<str:recording_id>", OneRecording.as_view()),
+    path("v1/recordings/<str:recording_id>/audio", Audio.as_view()),
     path("v1/openapi.json", openapi),
     path("docs", browse),
     path("v1/dids", Numbers.as_view()),
@@ -34,9 +41,11 @@ urlpatterns = [
     path("v1/events", Feed.as_view()),
     path("v1/ledger", Ledger.as_view()),
     path("v1/rates/lookup", RateLookup.as_view()),
+    path("v1/schemas/actions.json", published(shape.schema)),
     path("v1/trunks", Trunks.as_view()),
     path("v1/trunks/<str:trunk_id>", OneTrunk.as_view()),
     path("v1/usage", UsageView.as_view()),
+    path("v1/voices", Voices.as_view()),
     path("v1/webhooks/deliveries", Deliveries.as_view()),
     path("v1/webhooks/deliveries/<str:delivery_id>", OneDelivery.as_view()),
     path("v1/webhooks/deliveries/<str:delivery_id>/replay", ReplayOne.as_view()),
@@ -45,9 +54,13 @@ urlpatterns = [
     path("readyz", readiness.readyz),
     path("metrics", metrics.metrics),
     path("admin", RedirectView.as_view(url="/admin/")),
+    path("admin/second-factor/", sign_in.ask, name="second_factor"),
+    path("admin/search", admin.site.admin_view(search.page), name="search"),
+    path("admin/figures/<str:token>", home.figures, name="figures"),
     path("admin/", admin.site.urls),
 ]
 
 handler400 = "minivoice.api.bad_request"
-handler404 = "minivoice.api.no_such_path"
-handler500 = "minivoice.api.internal_error"
+handler403 = "minivoice.error_pages.forbidden"
+handler404 = "minivoice.error_pages.not_found"
+handler500 = "minivoice.error_pages.failed"

@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Model
@@ -15,6 +15,8 @@ from applications.models import Customer
 from minivoice import clock, console, errors, inputs
 from telephony import numbers, sip, trunks
 from telephony.models import Engine, Number, Trunk
+
+_NO_NEW_CALLS = "new calls take another trunk, those that are up go on; its customer cannot enable it"
 
 
 class ApprovalForm(console.ReasonForm):
@@ -80,6 +82,7 @@ class TrunkAdmin(console.Admin):
     """Ways out to carriers: deactivated rather than deleted."""
 
     form = TrunkForm
+    empty_text = "No trunks yet. Add the way to a carrier: without one no call leaves."
     list_display = ["name", "customer", "direction", "endpoint", "proxy", "priority", "is_active", "state"]
     list_filter = ["is_active", "state", "direction", ("inbound_ip_approved_at", admin.EmptyFieldListFilter)]
     list_select_related = ["customer"]
@@ -88,14 +91,22 @@ class TrunkAdmin(console.Admin):
     ordering = ["priority", "id"]
     autocomplete_fields = ["customer"]
     readonly_fields = [
-        *("public_id", "endpoint", "inbound_ip_approved_at", "deleted_at", "created_at", "updated_at"),
+        *("public_id", "endpoint", "inbound_ip_approved_at", "disabled_at", "deleted_at", "created_at", "updated_at"),
         *("state", "state_reason", "state_at", "address", "provisioned_at"),
     ]
     fixed_fields = ["customer"]
     secret_fields = ["password"]
-    actions_detail = ["approve_inbound_ip"]
+    actions_detail = ["disable", "enable", "approve_inbound_ip"]
     fieldsets = [
-        (None, {"fields": ["customer", "name", "is_active", "public_id", "created_at", "updated_at", "deleted_at"]}),
+        (
+            None,
+            {
+                "fields": [
+                    *("customer", "name", "is_active", "disabled_at", "public_id"),
+                    *("created_at", "updated_at", "deleted_at"),
+                ]
+            },
+        ),
         (
             "Carrier",
             {
@@ -121,13 +132,46 @@ class TrunkAdmin(console.Admin):
     ]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
-        """Keep a platform trunk's name: it is its name on the engine, where another would be another trunk."""
+        """Keep a platform trunk's name, which is its name on the engine; what is disabled is enabled by *Enable*."""
         is_platforms = isinstance(obj, Trunk) and obj.customer_id is None
-        return [*super().get_readonly_fields(request, obj), *(["gateway_name"] if is_platforms else [])]
+        kept = ["gateway_name"] if is_platforms else []
+        kept += ["is_active"] if isinstance(obj, Trunk) and obj.disabled_at else []
+        return [*super().get_readonly_fields(request, obj), *kept]
 
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         """What its customer has deleted stays as it was."""
         return not getattr(obj, "deleted_at", None) and super().has_change_permission(request, obj)
+
+    def get_actions_detail(self, request: HttpRequest, object_id: str) -> list[Any]:
+        """Offer what can be done as the trunk now is."""
+        trunk = self.get_object(request, object_id)
+        idle = {"enable"} if not trunk or trunk.deleted_at or trunk.is_active else set()
+        idle |= {"disable"} if not trunk or trunk.deleted_at or trunk.disabled_at else set()
+        actions = super().get_actions_detail(request, object_id)
+        return [action for action in actions if action.path.rpartition("/")[2] not in idle]
+
+    @console.action(description="Disable", url_path="disable", permission="telephony.switch_trunk", icon="block")
+    def disable(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Ask why; have the trunk carry no new calls, whatever its customer wants."""
+        return self._switched(request, object_id, is_active=False)
+
+    @console.action(description="Enable", url_path="enable", permission="telephony.switch_trunk", icon="check_circle")
+    def enable(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Ask why; have the trunk carry calls again."""
+        return self._switched(request, object_id, is_active=True)
+
+    def _switched(self, request: HttpRequest, object_id: str, *, is_active: bool) -> HttpResponse:
+        trunk, word = self.find(request, object_id), "Enable" if is_active else "Disable"
+        form = console.ReasonForm(console.answers(request))
+        if not form.is_valid():
+            told = "new calls may take it" if is_active else _NO_NEW_CALLS
+            facts = {"Trunk": trunk, "Customer": trunk.customer or "the platform", "Then": told}
+            return self.ask(request, trunk, form=form, title=f"{word} this trunk", button=word, facts=facts)
+        with transaction.atomic():
+            if trunks.switch(trunk=trunk, is_active=is_active, now=clock.now()):
+                self.log_change(request, trunk, f"{word.lower()}d. Reason: {form.cleaned_data['reason']}")
+        messages.success(request, f"{trunk} is {word.lower()}d.")
+        return self.back_to(trunk)
 
     @console.action(
         description="Approve inbound IP",
@@ -181,6 +225,8 @@ class NumberForm(forms.ModelForm):  # type: ignore[type-arg]
         customer = cleaned.get("customer") or (self.instance.customer if self.instance.pk else None)
         if application and customer and application.customer_id != customer.pk:
             self.add_error("application", "belongs to another customer")
+        if not application and cleaned.get("is_active") and cleaned.get("route_mode") != Number.RouteMode.REJECT:
+            self.add_error("application", "is needed, unless calls are to be rejected: they are an application's")
         if cleaned.get("route_mode") != Number.RouteMode.SIP:
             cleaned["routing_target"] = ""
         elif customer:
@@ -200,21 +246,33 @@ class NumberAdmin(console.Admin):
     """Customers' numbers: deactivated rather than deleted."""
 
     form = NumberForm
-    list_display = ["number_e164", "customer", "application", "route_mode", "provider", "is_active"]
+    empty_text = "No numbers yet. Add one to let a customer be called, and show it as its caller id."
+    list_display = ["number", "customer", "application", "route_mode", "provider", "is_active"]
     list_filter = ["is_active", "route_mode"]
     list_select_related = ["customer", "application"]
     search_fields = ["number_e164", "=public_id", "customer__name"]
     search_help_text = "Number, its id or customer"
     ordering = ["-id"]
     autocomplete_fields = ["customer", "application"]
-    readonly_fields = ["public_id", "created_at", "updated_at"]
+    readonly_fields = ["number", "public_id", "created_at", "updated_at"]
     fixed_fields = ["customer", "number_e164"]
+    number_fields = ["number_e164", "routing_target"]
     fields = [
         *("number_e164", "customer", "application", "route_mode", "routing_target", "provider", "is_active"),
         *("inbound_price_per_minute", "inbound_connection_fee"),
         *("inbound_initial_increment", "inbound_subsequent_increment"),
         *("public_id", "created_at", "updated_at"),
     ]
+
+    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
+        """Show the number masked to those who may not see it."""
+        hidden = self.get_exclude(request, obj) or ()
+        return [*(["number"] if hidden else []), *(name for name in self.fields if name not in hidden)]
+
+    @admin.display(ordering="number_e164")
+    def number(self, number: Number) -> str:
+        """The number, as the reader may see it."""
+        return console.numbers(number.number_e164)
 
 
 class EngineForm(console.SecretsForm):
@@ -233,6 +291,7 @@ class EngineAdmin(console.Admin):
 
     form = EngineForm
     list_display = ["name", "url", "seen_at"]
+    empty_text = "No engine yet. Add the address of an Asterisk: without one no call is placed."
     fields = ["name", "url", "user", "password", "seen_at"]
     readonly_fields = ["seen_at"]
     secret_fields = ["password"]

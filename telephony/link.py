@@ -2,7 +2,6 @@
 
 from datetime import datetime, timedelta
 from functools import lru_cache
-from pathlib import Path
 from threading import Lock
 
 from django.conf import settings
@@ -10,7 +9,6 @@ from django.conf import settings
 from minivoice import lease
 from telephony.engines.ari import Ari
 from telephony.models import Engine
-from telephony.speech import Speech
 
 
 def engine() -> Engine:
@@ -49,15 +47,4 @@ _building = Lock()
 
 @lru_cache(maxsize=4)
 def _adapter(url: str, user: str, password: str) -> Ari:
-    if not settings.SPEECH_BIND:
-        return Ari(url, user, password)
-    speech = Speech(
-        Path(settings.SPEECH_FOLDER), url=settings.SPEECH_URL, kept_bytes=settings.SPEECH_MEGABYTES * 1_000_000
-    )
-
-    def spoken(text: str) -> str:
-        media = speech.media(text)
-        lease.check()  # rendering takes its time, and a command follows
-        return media
-
-    return Ari(url, user, password, speech=spoken)
+    return Ari(url, user, password)

@@ -2,6 +2,7 @@
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
+from simple_history.models import HistoricalRecords
 
 from applications.models import Application, Customer
 from minivoice.fields import MoneyField, PublicIdField, SecretField
@@ -11,7 +12,7 @@ class Engine(models.Model):
     """A telephone engine and how to command it. `seen_at` is the last moment its link was proven alive."""
 
     name = models.CharField(max_length=50, unique=True)
-    url = models.CharField(max_length=200, help_text="address of its ARI")
+    url = models.CharField("URL", max_length=200, help_text="address of its ARI")
     user = models.CharField(max_length=50)
     password = SecretField()
     seen_at = models.DateTimeField(null=True, blank=True)
@@ -38,10 +39,10 @@ class Trunk(models.Model):
         TLS = "tls", "TLS"
 
     class Codec(models.TextChoices):
-        ULAW = "ulaw"
-        ALAW = "alaw"
-        G722 = "g722"
-        GSM = "gsm"
+        ULAW = "ulaw", "G.711 µ-law"
+        ALAW = "alaw", "G.711 A-law"
+        G722 = "g722", "G.722 (wideband)"
+        GSM = "gsm", "GSM"
 
     class State(models.TextChoices):
         PENDING = "pending", "pending: not on the engine yet, or not answered yet"
@@ -111,6 +112,9 @@ class Trunk(models.Model):
         "max. calls per second", null=True, blank=True, help_text="empty: any number"
     )
     is_active = models.BooleanField(default=True)
+    disabled_at = models.DateTimeField(
+        null=True, editable=False, help_text="since when staff keep it out of use, whatever its customer wants"
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
     deleted_at = models.DateTimeField(null=True, editable=False, help_text="kept for the history of its calls")
@@ -126,8 +130,15 @@ class Trunk(models.Model):
         max_length=45, blank=True, default="", db_default="", editable=False, help_text="of the proxy, as vetted"
     )
     check_at = models.DateTimeField(null=True, editable=False, help_text="when its names are looked up again")
+    history = HistoricalRecords(
+        excluded_fields=[
+            *("public_id", "endpoint", "password", "updated_at", "state", "state_reason", "state_at"),
+            *("provisioned_for", "provisioned_at", "address", "check_at"),
+        ]
+    )
 
     class Meta:
+        permissions = [("switch_trunk", "Can enable and disable trunks")]
         constraints = [
             models.UniqueConstraint(
                 fields=["customer", "gateway_name"],
@@ -152,6 +163,9 @@ class Trunk(models.Model):
             ),
             models.CheckConstraint(
                 condition=models.Q(deleted_at=None) | models.Q(is_active=False), name="trunk_deleted_is_inactive"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(disabled_at=None) | models.Q(is_active=False), name="trunk_disabled_is_inactive"
             ),
             models.CheckConstraint(
                 condition=models.Q(direction__in=["outbound", "inbound", "both"]),
@@ -200,6 +214,7 @@ class Number(models.Model):
     is_active = models.BooleanField(default=True)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
+    history = HistoricalRecords(excluded_fields=["public_id", "updated_at"])
 
     class Meta:
         constraints = [
@@ -222,4 +237,4 @@ class Number(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.number_e164
+        return str(self.public_id)

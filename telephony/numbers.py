@@ -52,6 +52,7 @@ def change(*, number: Number, changes: Mapping[str, Any]) -> Number:
             _route_to_nobody(row, given)
         else:
             _route_by_sip(row, changes.get("routing_target", row.routing_target))
+        _check_application(row)
         row.save(update_fields=["application", "route_mode", "routing_target", "updated_at"])
     return row
 
@@ -108,8 +109,6 @@ def _route_to_application(row: Number, changes: Mapping[str, Any], target: str) 
         if changes.get("application_id") and named != row.application:
             raise errors.InvalidRequest("routing_target must be the application_id", param="routing_target")
         row.application = named
-    if row.application is None:
-        raise errors.InvalidRequest("application_id is required when route_mode is webhook", param="application_id")
     row.routing_target = ""
 
 
@@ -127,3 +126,10 @@ def _route_by_sip(row: Number, target: str) -> None:
     except ValueError as error:
         raise errors.InvalidRequest(f"routing_target {error}", param="routing_target") from error
     row.routing_target = target
+
+
+def _check_application(row: Number) -> None:
+    """Refuse to take calls that would be nobody's: also one that is forwarded is an application's."""
+    if row.application is None and row.route_mode != Number.RouteMode.REJECT:
+        message = f"application_id is required when route_mode is {row.route_mode}"
+        raise errors.InvalidRequest(message, param="application_id")

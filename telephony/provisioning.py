@@ -44,16 +44,18 @@ class Load:
 
 
 class Provisioner:
-    """The trunks of the engine that the switchboard is linked to. `step` is for one thread."""
+    """The trunks of the engine that the switchboard is linked to. `step` is for one thread, the rest for any other."""
 
     def __init__(self) -> None:
-        self._engine_run = ""  # '' until compared
+        self._engine_run = ""
         self._is_linked = False
+        self._links = self._compared_links = 0  # a link may come while the trunks of the one before are compared
         self._looked_at: datetime | None = None
 
     def linked(self) -> None:
         """Say that there is a link anew: whatever the engine had, it may have lost."""
-        self._engine_run, self._is_linked = "", True
+        self._links += 1
+        self._is_linked = True
 
     def unlinked(self) -> None:
         """Say that there is no link."""
@@ -66,8 +68,9 @@ class Provisioner:
         """
         if not self._is_linked:
             return 0
-        if not self._engine_run:
+        if self._compared_links != (links := self._links):
             self._engine_run = _compare(now=now)
+            self._compared_links = links
         count = 0
         ends_at = monotonic() + _STEP_SECONDS  # names that are slow to look up keep nobody's change waiting
         for trunk in _due(now):
@@ -95,7 +98,7 @@ def _compare(*, now: datetime) -> str:
 
 def _due(now: datetime) -> list[Trunk]:
     changed = Q(provisioned_for=None) | ~Q(provisioned_for=F("updated_at"))
-    waiting = Trunk.objects.filter(changed | Q(check_at__lte=now)).defer("password")
+    waiting = Trunk.objects.filter(changed | Q(check_at__lte=now))
     changed_first = Case(When(changed, then=0), default=1)
     return list(waiting.order_by(changed_first, F("check_at").asc(nulls_first=True), "id")[:_BATCH])
 
@@ -105,7 +108,7 @@ def _settle(trunk: Trunk, engine_run: str, now: datetime) -> None:
     trunks = link.adapter().trunks
     if not trunk.is_active:
         trunks.remove(trunk.endpoint)
-        _note(trunk, now, Trunk.State.OFF, "", check_at=None)
+        _note(trunk, now, Trunk.State.OFF, "disabled by support" if trunk.disabled_at else "", check_at=None)
         return
     try:
         address = _address(trunk)
@@ -186,7 +189,7 @@ def _state(trunk: Trunk, state: Trunk.State, reason: str, now: datetime) -> dict
 def _look(*, now: datetime, load: Load) -> None:
     """Write down how the trunks on the engine are."""
     settled = Trunk.objects.filter(is_active=True, provisioned_for=F("updated_at"))
-    rows = list(settled.exclude(state=Trunk.State.REFUSED).defer("password"))
+    rows = list(settled.exclude(state=Trunk.State.REFUSED))
     trunks = link.adapter().trunks
     reachable = trunks.reachable()
     registered = trunks.registered() if any(row.registers for row in rows) else None
@@ -205,7 +208,7 @@ def _health(
     if code and refused_at > told_at:
         return Trunk.State.DOWN, f"the carrier refused the last call with {code}: are user name and password right?"
     if not is_reachable and now - told_at >= _FIRST_ANSWER:
-        return Trunk.State.DOWN, f"no answer to OPTIONS from {row.address} ({row.proxy}, {row.transport})"
+        return Trunk.State.DOWN, _silence(row)
     is_registered = not row.registers or registered is None or registered.get(_client_uri(row), False)
     if not is_registered and now - told_at >= _REGISTERED_WITHIN:
         return Trunk.State.DOWN, "the carrier does not take our registration: are user name and password right?"
@@ -216,6 +219,13 @@ def _health(
     if not is_registered:
         return Trunk.State.PENDING, "registering with the carrier"
     return Trunk.State.UP, ""
+
+
+def _silence(row: Trunk) -> str:
+    told = f"no answer to OPTIONS from {row.address} ({row.proxy}, {row.transport})"
+    if row.transport != Trunk.Transport.TLS:
+        return told
+    return f"{told}: is its certificate valid for {sip.place(row.proxy).host}?"
 
 
 def _client_uri(row: Trunk) -> str:

@@ -19,18 +19,19 @@ class Route:
 
 
 def outbound_trunks(
-    *, customer_id: int, number: str, without: Sequence[int] = (), is_own: bool | None = None
+    *, customer_id: int, number: str, without: Sequence[int] = (), is_own: bool | None = None, only: int | None = None
 ) -> list[Route]:
     """Return the routes for a customer's call to `number` (E.164, or a SIP URI), best first.
 
     A customer with active outbound trunks of its own uses only those, others the platform's. By priority; those that
     are known to be down come last, or they could use up a call's attempts. `without` lists ids of trunks not to use
     again; `is_own` says that only the customer's own will do, or only the platform's: what a call was admitted for, it
-    keeps. A SIP URI is dialled over that trunk of the customer's own only to whose host it leads.
+    keeps. `only` is the id of the one trunk to use, the customer's or the platform's. A SIP URI is dialled over that
+    trunk of the customer's own only to whose host it leads.
     """
     with connection.cursor() as cursor:
         _OUTBOUND.run(cursor, {"customer": customer_id})
-        trunks = cursor.fetchall()
+        trunks = [trunk for trunk in cursor.fetchall() if only in (None, trunk[0])]
     own = [trunk for trunk in trunks if trunk[2]]
     if number.startswith("sip:"):
         own, trunks = [trunk for trunk in own if leads_to(number, trunk[4])], []

@@ -7,6 +7,7 @@ import re
 from typing import NamedTuple
 
 PORT = 5060
+LONGEST_TARGET = 255
 
 # What each text of a trunk is made of, as a whole.
 PATTERNS = {
@@ -39,6 +40,15 @@ def place(text: str) -> Place:
     if port is not None and not 1 <= port <= 65535:
         raise ValueError("not a port")
     return Place((found["address"] or found["name"]).lower().removesuffix("."), port)
+
+
+def is_target(text: str) -> bool:
+    """Whether a text is a SIP URI that may be dialled, over a trunk that leads there, and is kept as it is."""
+    try:
+        target_place(text)
+    except ValueError:
+        return False
+    return len(text) <= LONGEST_TARGET
 
 
 def target_place(uri: str) -> Place:

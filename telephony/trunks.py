@@ -6,8 +6,9 @@ These are rows; `telephony.provisioning` brings them to the engine. `endpoint` i
 import secrets
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, TypedDict
+from typing import Annotated, Any, TypedDict
 
+from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.utils.text import slugify
@@ -37,6 +38,7 @@ class TrunkObject(TypedDict):
     codecs: list[str]
     registers: bool
     priority: int
+    allowed_prefixes: Annotated[list[str], "digits without the +; empty: every number"]
     max_channels: int | None
     max_cps: int | None
     is_active: bool
@@ -54,8 +56,8 @@ def of(customer: Customer) -> QuerySet[Trunk]:
 def create(*, customer: Customer, values: Mapping[str, Any]) -> Trunk:
     """Make a trunk of `customer` with these columns; without `gateway_name` it gets one made of its name.
 
-    Asks name servers first. Raises InvalidRequest for an address it may not name, GatewayNameExists and
-    InboundIpExists.
+    Asks name servers first. Raises InvalidRequest for an address it may not name, GatewayNameExists,
+    InboundIpExists and TrunkLimitReached.
     """
     vetting.check(proxy=values["proxy"], inbound_ip=values["inbound_ip"] or "")
     slug = slugify(values["name"])[:50].strip("-_") or "trunk"
@@ -63,6 +65,7 @@ def create(*, customer: Customer, values: Mapping[str, Any]) -> Trunk:
     while True:
         try:
             with transaction.atomic():
+                _check_count(customer)
                 return Trunk.objects.create(**{**values, "customer": customer, "gateway_name": gateway_name})
         except IntegrityError as error:
             refusal = _refusal(error)
@@ -74,7 +77,8 @@ def create(*, customer: Customer, values: Mapping[str, Any]) -> Trunk:
 def change(*, trunk: Trunk, changes: Mapping[str, Any]) -> Trunk:
     """Set the given columns of a customer's trunk and return it; a new inbound address waits for staff again.
 
-    Asks name servers first. Raises as `create` does, and Trunk.DoesNotExist when it was deleted meanwhile.
+    Asks name servers first. Raises as `create` does, InvalidRequest when it is to be active and staff have disabled
+    it, and Trunk.DoesNotExist when it was deleted meanwhile.
     """
     new = {name: value for name, value in changes.items() if value != getattr(trunk, name)}
     if not new:
@@ -83,6 +87,8 @@ def change(*, trunk: Trunk, changes: Mapping[str, Any]) -> Trunk:
     try:
         with transaction.atomic():
             row = _lock(trunk)
+            if new.get("is_active") and row.disabled_at is not None:
+                raise errors.InvalidRequest("support has disabled this trunk: ask support", param="is_active")
             if new.get("inbound_ip", row.inbound_ip) != row.inbound_ip:
                 new["inbound_ip_approved_at"] = None
             for name, value in new.items():
@@ -101,6 +107,21 @@ def delete(*, trunk: Trunk, now: datetime) -> None:
         row.save(update_fields=["is_active", "inbound_ip_approved_at", "deleted_at", "updated_at"])
 
 
+def switch(*, trunk: Trunk, is_active: bool, now: datetime) -> bool:
+    """Have a trunk carry new calls, or none, by staff: its customer cannot enable what they have disabled.
+
+    Calls that are up go on. False when it was so, or is deleted.
+    """
+    with transaction.atomic():
+        row = Trunk.objects.select_for_update(no_key=True).get(pk=trunk.pk)
+        was_so = row.is_active if is_active else row.disabled_at is not None
+        is_new = row.deleted_at is None and not was_so
+        if is_new:
+            row.is_active, row.disabled_at = is_active, None if is_active else now
+            row.save(update_fields=["is_active", "disabled_at", "updated_at"])
+    return is_new
+
+
 def approve_inbound_ip(*, trunk: Trunk, inbound_ip: str, now: datetime) -> bool:
     """Let calls in from `inbound_ip`, as staff saw it; return False when the trunk's is another one meanwhile.
 
@@ -109,7 +130,11 @@ def approve_inbound_ip(*, trunk: Trunk, inbound_ip: str, now: datetime) -> bool:
     seen = Trunk.objects.filter(pk=trunk.pk, inbound_ip=inbound_ip, deleted_at=None)
     try:
         with transaction.atomic():
-            return bool(seen.update(inbound_ip_approved_at=now, updated_at=now))
+            row = seen.select_for_update(no_key=True).first()
+            if row is not None:
+                row.inbound_ip_approved_at = now
+                row.save(update_fields=["inbound_ip_approved_at", "updated_at"])
+            return row is not None
     except IntegrityError as error:
         raise errors.InboundIpExists("another trunk takes calls from this address") from error
 
@@ -135,6 +160,7 @@ def render(row: Trunk) -> TrunkObject:
         "codecs": row.codecs or list(Trunk.USUAL_CODECS),
         "registers": row.registers,
         "priority": row.priority,
+        "allowed_prefixes": row.allowed_prefixes,
         "max_channels": row.max_channels,
         "max_cps": row.max_cps,
         "is_active": row.is_active,
@@ -143,6 +169,13 @@ def render(row: Trunk) -> TrunkObject:
         "created_at": clock.text(row.created_at),
         "updated_at": clock.text(row.updated_at),
     }
+
+
+def _check_count(customer: Customer) -> None:
+    """Refuse a trunk more than a customer may have; the row that is locked keeps two from being the last one."""
+    Customer.objects.select_for_update(no_key=True).only("pk").get(pk=customer.pk)
+    if Trunk.objects.filter(customer=customer, deleted_at=None).count() >= settings.MOST_TRUNKS:
+        raise errors.TrunkLimitReached(f"the limit of {settings.MOST_TRUNKS} trunks is reached")
 
 
 def _lock(trunk: Trunk) -> Trunk:

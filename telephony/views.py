@@ -1,7 +1,8 @@
 """Numbers and trunks over HTTP."""
 
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
+from django.conf import settings
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -9,7 +10,7 @@ from rest_framework.response import Response
 from applications.authentication import caller
 from applications.models import ApiKey
 from minivoice import addresses, api, clock, errors, inputs, schema
-from telephony import numbers, sip, trunks
+from telephony import numbers, sip, trunks, voices
 from telephony.models import Number, Trunk
 
 
@@ -56,6 +57,9 @@ class TrunkForm(inputs.Form):
     codecs = inputs.Choices(Trunk.Codec.values, required=False, default=list)
     registers = inputs.Flag(required=False, default=False)
     priority = inputs.Whole(required=False, default=10, min_value=0, max_value=1000)
+    allowed_prefixes = inputs.Matchings(
+        r"[1-9][0-9]{0,14}", says="must be 1 to 15 digits without the +", most=1000, required=False, default=list
+    )
     max_channels = inputs.Whole(required=False, default=None, min_value=1, max_value=30_000)
     max_cps = inputs.Whole(required=False, default=None, min_value=1, max_value=1000)
     is_active = inputs.Flag(required=False, default=True)
@@ -67,6 +71,41 @@ class TrunkForm(inputs.Form):
 NUMBER_CHANGES = NumberForm(partial=True)
 TRUNK_FORM = TrunkForm()
 TRUNK_CHANGES = TrunkForm(partial=True)
+
+
+class VoiceForm(inputs.Form):
+    """The query of `GET /v1/voices`."""
+
+    language = inputs.Text(required=False, default="", max_length=35)
+
+
+VOICE_FORM = VoiceForm()
+
+
+class VoiceObject(TypedDict):
+    """A voice that texts are spoken in."""
+
+    id: Annotated[str, "what documents name it by"]
+    name: str
+    languages: Annotated[list[str], "BCP 47, in small letters, its own first"]
+    is_default: Annotated[bool, "whether it speaks what names neither a voice nor a language"]
+
+
+class Voices(api.View):
+    """`GET /v1/voices`: who can speak."""
+
+    @schema.operation(
+        "list_voices",
+        "List the voices",
+        description="What `voice` and `language` of `say` and `gather` may name. With `language`, the voices of that "
+        "language, whatever its country.",
+        answers={200: schema.Page(VoiceObject, is_whole=True)},
+        query=VoiceForm,
+    )
+    def get(self, request: Request) -> Response:
+        form = api.clean(VOICE_FORM, request.query_params.dict())
+        data = [_voice(voice) for voice in voices.speaking(form["language"])]
+        return Response({"data": data, "count": len(data), "next_cursor": None})
 
 
 class Numbers(api.View):
@@ -118,10 +157,11 @@ class Trunks(api.View):
         "create_trunk",
         "Add a trunk of your own",
         description="`proxy` and `inbound_ip` must be public. Calls from `inbound_ip` are taken once staff approve it. "
-        "The trunk is on the engine within seconds: `state` becomes `up`, or `down` or `refused` with its reason.",
+        "The trunk is on the engine within seconds: `state` becomes `up`, or `down` or `refused` with its reason. "
+        "With `allowed_prefixes` it takes only numbers that begin with one of them.",
         body=TrunkForm,
         answers={201: trunks.TrunkObject},
-        errors=[errors.GatewayNameExists, errors.InboundIpExists],
+        errors=[errors.GatewayNameExists, errors.InboundIpExists, errors.TrunkLimitReached],
         scope=ApiKey.Scope.MANAGE,
     )
     def post(self, request: Request) -> Response:
@@ -146,7 +186,8 @@ class OneTrunk(api.View):
     @schema.operation(
         "update_trunk",
         "Change a trunk",
-        description="Only the fields given change; null clears an optional one. A new `inbound_ip` waits for staff.",
+        description="Only the fields given change; null clears an optional one, `[]` a list. "
+        "A new `inbound_ip` waits for staff.",
         body=TrunkForm,
         answers={200: trunks.TrunkObject},
         errors=[errors.GatewayNameExists, errors.InboundIpExists],
@@ -175,3 +216,12 @@ def _number(request: Request, **named: str) -> Number:
 
 def _trunk(request: Request, trunk_id: str) -> Trunk:
     return api.find(trunks.of(caller(request).customer), public_id=trunk_id)
+
+
+def _voice(voice: voices.Voice) -> VoiceObject:
+    return {
+        "id": voice.id,
+        "name": voice.name,
+        "languages": list(voice.languages),
+        "is_default": voice.id == settings.SPEECH_VOICE,
+    }

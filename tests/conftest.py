@@ -15,7 +15,7 @@ from applications.models import Application, Customer
 from calls import audit
 from minivoice import clock
 from minivoice.local import engine
-from tests import factories
+from tests import factories, servers
 
 pytest_plugins = ["tests.journeys.stage"]
 
@@ -118,6 +118,12 @@ def audited(transactional_db: None) -> Iterator[None]:
     """A test of committed rows that ends with the auditor: every promise holds."""
     yield
     assert [finding for finding in audit.run() if finding.violations] == []
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings: None) -> None:
+    """Copy the tables that are there, rather than migrate again."""
+    connection.settings_dict["TEST"]["TEMPLATE"] = servers.template()
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ from minivoice.local.postgres import Postgres
 from minivoice.local.supervisor import Supervisor
 from minivoice.local.valkey import Valkey
 from minivoice.local.watcher import living
-from tests import workers
+from tests import tables, workers
 
 _stop: list["_Servers"] = []
 
@@ -49,6 +49,12 @@ class _Servers:
         self.lock.release()
 
 
+def template() -> str | None:
+    """Return the database that others are copies of, None on a server that somebody gave."""
+    is_ours = _stop and os.environ["DATABASE_URL"] == _stop[0].postgres.url()
+    return tables.TEMPLATE if is_ours else None
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None]:
     """Set the environment, and start the servers, before pytest-django reads the settings."""
@@ -62,11 +68,18 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
         _stop.append(servers)
         urls = {"DATABASE_URL": servers.postgres.url(), "REDIS_URL": servers.valkey.url}
         os.environ.update({name: urls[name] for name in wanted})
-        if not (hands_out or options.help or options.collectonly or options.version):
+        runs_tests = not (hands_out or options.help or options.collectonly or options.version)
+        if runs_tests:
             servers.start()
         for name, value in kept.keep_secrets(servers.state).items():
             os.environ.setdefault(name, value)
+        os.environ.setdefault("RECORDINGS_FOLDER", str(servers.state / "recordings"))
+        os.environ.setdefault("JOBS_FOLDER", str(servers.state / "jobs"))
     os.environ.setdefault("EMBEDDED", "true")
+    os.environ.setdefault("AUDIO_PLACES", "100")  # tests look at answers that they neither read nor close
+    os.environ.setdefault("REQUIRE_SECOND_FACTOR", "false")
+    if "DATABASE_URL" in wanted and runs_tests:
+        tables.fill(_stop[-1].postgres)
     loaded = yield
     if hands_out:  # the settings have been read: let each worker name its own
         for name in wanted:

@@ -83,9 +83,11 @@ def test_the_platform_runs_without_privileges_and_writes_only_where_it_must(serv
         assert services[name]["read_only"] is True, name
         assert services[name]["env_file"] == ".env", name
         assert not services[name].get("privileged"), name
-    speech = services["switchboard"]["environment"]["SPEECH_FOLDER"]
-    assert services["switchboard"]["volumes"] == [f"speech:{speech}"]
-    assert f"install -d -o minivoice -g minivoice {speech}" in text("Dockerfile")
+    switchboard = services["switchboard"]
+    speech = switchboard["environment"]["SPEECH_FOLDER"]
+    assert switchboard["volumes"] == [f"speech:{speech}"]
+    assert switchboard["environment"]["TMPDIR"] == speech  # customers' sounds arrive there: /tmp is memory
+    assert f"install -d -m 0700 -o minivoice -g minivoice {speech}" in text("Dockerfile")
 
 
 def test_only_the_web_is_published_and_on_loopback_alone(services: dict[str, Any]) -> None:
@@ -229,10 +231,13 @@ def test_asterisk_behind_nat_names_its_public_address_on_every_transport(tmp_pat
 
 def test_what_was_configured_holds_no_blank_left_to_fill_in_and_is_nobody_elses(tmp_path: Path) -> None:
     assert configure(tmp_path, ARI_PASSWORD=PASSWORD).returncode == 0
-    for file in tmp_path.iterdir():
+    for file in tmp_path.glob("*.conf"):
         assert not re.search(r"@[A-Z_]+@", file.read_text()), file.name
-        assert file.stat().st_mode & 0o077 == 0, file.name
+    for path in tmp_path.rglob("*"):
+        assert path.stat().st_mode & 0o077 == 0, path.name
     assert {file.name for file in (ROOT / "deploy/engine/conf").iterdir()} < {file.name for file in tmp_path.iterdir()}
+    assert f"\ndirectory = {tmp_path}/moh\n" in (tmp_path / "musiconhold.conf").read_text()
+    assert [file.name for file in (tmp_path / "moh").iterdir()] == ["music.ulaw"]
 
 
 def test_a_server_has_every_file_that_the_local_engine_has(tmp_path: Path) -> None:
@@ -247,6 +252,7 @@ def here(state: Path, installation: Any) -> dict[str, Any]:
         "state": state,
         "http_port": kept.free_port(),
         "sip_port": kept.free_port(),
+        "tls_port": kept.free_port(),
         "user": "minivoice",
         "password": PASSWORD,
         "trunks": {},

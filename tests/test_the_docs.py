@@ -20,14 +20,17 @@ import requests
 
 from applications.views import APPLICATION_FORM
 from billing import rating
-from calls import admin, idempotency
-from calls.flow import document
+from billing.admin.sheets import MOST_BYTES
+from calls import idempotency
+from calls.admin import sentences, spelling
+from calls.flow import actions, document
 from calls.models import WAYS, Reason
-from calls.views import CALL_FORM
+from calls.views import CALL_FORM, FILTER_FORM
 from minivoice import api, clock, errors, inputs
 from minivoice.openapi.document import operations
 from telephony.simulator import callees
 from tests.conftest import Actor
+from tests.timelines import written_kinds
 from webhooks import deliveries, signing
 from webhooks.models import WebhookEvent
 
@@ -171,22 +174,39 @@ def test_the_table_of_statuses_is_the_state_machine() -> None:
     assert told == {status.value: {way.value for way in ways} for status, ways in WAYS.items()}
 
 
+def test_the_table_of_the_timeline_has_every_line() -> None:
+    told = [kind for kinds, _ in rows("docs/quick-start.md", "The timeline") for kind in kinds.split(", ")]
+    assert sorted(told) == sorted(written_kinds() | {"trunk_tested"})
+
+
+def test_every_filter_of_the_list_of_calls_is_told() -> None:
+    told = re.search(r"^\| `GET /v1/calls` \|(.*)\|$", page("docs/quick-start.md"), re.MULTILINE)
+    assert told
+    assert set(re.findall(r"`(\w+)`", told[1])) == FILTER_FORM.fields.keys()
+
+
+def test_the_proxy_lets_the_largest_rate_sheet_through() -> None:
+    (megabytes,) = re.findall(r"location /admin/.*?client_max_body_size (\d+)m", page("docs/operations.md"), re.DOTALL)
+    assert int(megabytes) * 1024 * 1024 > MOST_BYTES
+
+
 def test_every_end_reason_has_the_sentence_that_the_console_shows() -> None:
     told = {reason: sentence for reason, sentence, _ in rows("docs/support.md", "Why a call ended")}
     assert set(told) == set(Reason.values)
-    for reason, sentence in admin._ENDED.items():
+    for reason, sentence in sentences._ENDED.items():
         assert told[reason] == sentence
 
 
 def test_the_spellings_of_a_number_that_support_may_type_find_it() -> None:
-    spellings = next(typed for what, typed in rows("docs/support.md", "Finding a call") if "spelling" in what)
-    typed = [re.sub(r" \(ten digits.*", "", spelling) for spelling in spellings.split(", ")]
+    in_the_guide = next(typed for what, typed in rows("docs/support.md", "Finding a call") if "spelling" in what)
+    typed = [re.sub(r" \(ten digits.*", "", written) for written in in_the_guide.split(", ")]
     assert len(typed) == 3
-    assert all("+15551230742" in admin.spellings(spelling) for spelling in typed)
+    assert all("+15551230742" in spelling.spellings(written) for written in typed)
 
 
 def test_every_action_and_magic_number_is_told() -> None:
-    assert {cells[0] for cells in rows("docs/quick-start.md", "Telling a call what to do")} == set(document.ACTIONS)
+    named = {name for cells in rows("docs/call-control.md", "Actions") for name in re.findall(r"\w+", cells[0])}
+    assert named == set(actions.FORMS)
     told = {cells[0] for cells in rows("docs/testing.md", "Magic numbers")}
     assert told == {*callees._BY_END, "700 to 799", "800 to 899", "900 to 999", "anything else"}
 
@@ -232,9 +252,15 @@ def sent(name: str) -> list[str]:
     return [body.replace("127.0.0.1:9000", "example.com") for body in re.findall(r"-d '(\{.*?\})'", page(name))]
 
 
-def test_every_document_of_the_quick_start_is_accepted() -> None:
-    documents = [text for text in blocks("docs/quick-start.md", "json") if '"actions"' in text]
-    assert {action.name for text in documents for action in document.parse(text.encode())} == set(document.ACTIONS)
+def test_every_action_is_shown_in_a_document_that_is_accepted() -> None:
+    shown = {action.name for text in documents("docs/call-control.md") for action in document.parse(text.encode())}
+    assert shown == set(actions.FORMS)
+    for text in documents("docs/quick-start.md"):
+        assert document.parse(text.encode())
+
+
+def documents(name: str) -> list[str]:
+    return [text for text in blocks(name, "json") if '"actions"' in text]
 
 
 @pytest.mark.django_db

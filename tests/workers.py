@@ -22,6 +22,7 @@ UNITS = [
     ("tests/journeys/*", "tests/faults/*"),  # one platform, and one crowd on it at a time
     ("tests/telephony/engines/*",),  # one engine of each kind
     ("tests/calls/test_leadership.py",),
+    ("tests/browser/*",),  # one platform, and one browser
     ("tests/bench/*",),  # two benchmarks beside each other would measure each other
     ("tests/races/*",),
     ("tests/api/test_poison.py",),

@@ -3,7 +3,8 @@
 import logging
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -13,7 +14,7 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection, transaction
 
-from minivoice.fields import SecretField
+from minivoice import fields
 from webhooks import health
 from webhooks.models import WebhookEvent
 
@@ -27,6 +28,7 @@ _JITTER = 0.2
 _MAX_RETRY_AFTER_SECONDS = 3600
 _GONE = 410
 _CLAIMS_LOCK = 0x6D76_7768  # "mvwh": an advisory lock of ours
+_ENDING_LOCK = 0x6D76_7765  # "mvwe": another
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,6 +77,29 @@ def claim(*, places: int, now: datetime) -> list[Claim]:
         )
         rows = cursor.fetchall()
     return [_claimed(row) for row in rows]
+
+
+@contextmanager
+def ending() -> Iterator[Callable[[], bool]]:
+    """Give a function that asks whether this run may stop claiming: only if no other run has, and is still busy.
+
+    The answer stands until the block is left. It is a lock of the database session, which a killed worker's goes with.
+    """
+    holds = False
+
+    def may_end() -> bool:
+        nonlocal holds
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_try_advisory_lock(%s)", [_ENDING_LOCK])
+            holds = bool(cursor.fetchone()[0])
+        return holds
+
+    try:
+        yield may_end
+    finally:
+        if holds:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_unlock(%s)", [_ENDING_LOCK])
 
 
 def note(results: Sequence[Result], *, now: datetime) -> None:
@@ -140,7 +165,7 @@ def _claimed(row: tuple[Any, ...]) -> Claim:
 @lru_cache(maxsize=4096)
 def _reveal(stored: str) -> str:
     """Decrypt a secret; a tenth of a millisecond, too long to do it for each event of a busy endpoint."""
-    return SecretField().from_db_value(stored) or ""
+    return fields.reveal(stored)
 
 
 def _row(result: Result, now: datetime) -> tuple[object, ...]:

@@ -8,17 +8,16 @@ is sent when the URL is saved meanwhile.
 
 import logging
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from smtplib import SMTPException
+from datetime import datetime
 from time import monotonic
 
 from django.conf import settings
-from django.core.mail import EmailMessage
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Coalesce
 
-from applications.models import Application
+from applications import mail
+from applications.models import Application, Notice
 from minivoice import nudge
 from webhooks.models import WebhookEvent
 
@@ -30,8 +29,6 @@ DRAIN_TASK = "webhooks.drain"
 
 _BATCH = 1000
 _RUN_SECONDS = 30.0
-_SENDING = timedelta(minutes=2)  # longer than any exchange with a mail server
-_MAIL_FOR = timedelta(days=1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,16 +53,10 @@ def hear(news: News, *, now: datetime) -> None:
         if is_over:
             application.webhook_disabled_at = now
             application.webhook_is_draining = True
-            application.webhook_notice_due_at = now if settings.EMAIL_URL else None
         application.webhook_failing_since = failing_since if is_over or not news.has_succeeded else None
-        application.save(
-            update_fields=[
-                "webhook_failing_since",
-                "webhook_disabled_at",
-                "webhook_is_draining",
-                "webhook_notice_due_at",
-            ]
-        )
+        _write(application, "webhook_failing_since", "webhook_disabled_at", "webhook_is_draining")
+        if is_over:
+            _mail(application, now)
     if is_over:
         logger.warning(
             "the webhook endpoint of %s is disabled: %s", application.public_id, application.disabled_because()
@@ -76,34 +67,18 @@ def hear(news: News, *, now: datetime) -> None:
 def drain(*, now: datetime) -> int:
     """End the deliveries of disabled endpoints, for half a minute at most; return how many."""
     ended, ends_at = 0, monotonic() + _RUN_SECONDS
-    disabled = Application.objects.filter(Q(webhook_disabled_at__isnull=False) | Q(webhook_is_draining=True))
+    pending = WebhookEvent.objects.filter(application=OuterRef("pk"), status=WebhookEvent.Status.PENDING)
+    waiting = Q(webhook_disabled_at__isnull=False) & Exists(pending)
+    disabled = Application.objects.filter(waiting | Q(webhook_is_draining=True)).order_by("webhook_disabled_at", "pk")
     for application_id in list(disabled.values_list("pk", flat=True)):
         while monotonic() < ends_at and (count := _end_batch(application_id, now)):
             ended += count
     return ended
 
 
-def tell(*, now: datetime) -> int:
-    """Mail customers and staff about endpoints that were disabled, for half a minute at most; return how many.
-
-    A mail that cannot be sent is tried again for a day, after pauses that double.
-    """
-    told, ends_at = 0, monotonic() + _RUN_SECONDS
-    while monotonic() < ends_at and (application := _claim_notice(now)) is not None:
-        try:
-            told += _letter(application).send()
-        except (SMTPException, OSError) as error:
-            logger.warning("the mail about %s could not be sent: %s", application.public_id, error)
-        else:
-            ours = {"pk": application.pk, "webhook_notice_due_at": application.webhook_notice_due_at}
-            Application.objects.filter(**ours).update(webhook_notice_due_at=None)
-    return told
-
-
 def _locked(application_id: int) -> Application:
-    """Return an application, and keep others from changing it; its secrets are left where they are."""
-    rows = Application.objects.select_for_update(no_key=True).defer("webhook_secret", "previous_webhook_secret")
-    return rows.get(pk=application_id)
+    """Return an application, and keep others from changing it."""
+    return Application.objects.select_for_update(no_key=True).get(pk=application_id)
 
 
 def _is_of(news: News, application: Application) -> bool:
@@ -127,36 +102,29 @@ def _end_batch(application_id: int, now: datetime) -> int:
         )
         if not batch and application.webhook_is_draining and not old.exists():
             application.webhook_is_draining = False
-            application.save(update_fields=["webhook_is_draining"])
+            _write(application, "webhook_is_draining")
     return len(batch)
 
 
-def _claim_notice(now: datetime) -> Application | None:
-    """Return an endpoint's application to write about: ours until its mail is due again, twice as old as now."""
-    with transaction.atomic():
-        rows = Application.objects.select_for_update(of=["self"], no_key=True, skip_locked=True)
-        due = rows.select_related("customer").defer("webhook_secret", "previous_webhook_secret")
-        application = due.filter(webhook_notice_due_at__lte=now).order_by("webhook_notice_due_at").first()
-        if application is None or application.webhook_disabled_at is None:  # the second goes with the first
-            return None
-        age = now - application.webhook_disabled_at
-        application.webhook_notice_due_at = None if age > _MAIL_FOR else now + max(age, _SENDING)
-        application.save(update_fields=["webhook_notice_due_at"])
-    return application
-
-
-def _letter(application: Application) -> EmailMessage:
-    """Return the mail to a customer, staff beside it; without a recipient it goes nowhere."""
-    customer, staff = application.customer.contact_email, settings.STAFF_EMAIL
+def _mail(application: Application, now: datetime) -> None:
+    """Tell the customer, with a copy for staff."""
     text = (
-        f"Events are not sent any more to the webhook URL of {application.name} ({application.public_id}): "
-        f"{application.disabled_because()}.\n\n"
-        "What was waiting, and what happens from now on, is kept in the delivery log as exhausted. To enable the "
+        f"Since {now:%Y-%m-%d %H:%M} UTC events are not sent any more to the webhook URL of {application.name} "
+        f"({application.public_id}): {application.disabled_because()}.\n\n"
+        "What was waiting, and what happens from then on, is kept in the delivery log as exhausted. To enable the "
         "endpoint, save its URL again, also the same one; then replay what you need."
     )
-    return EmailMessage(
+    mail.write(
+        customer_id=application.customer_id,
+        kind=Notice.Kind.ENDPOINT,
+        recipient=application.customer.contact_email,
+        copy_to=settings.STAFF_EMAIL,
         subject=f"The webhook endpoint of {application.public_id} is disabled",
-        body=text,
-        to=[customer] if customer else [],
-        bcc=[staff] if staff else [],
+        text=text,
+        now=now,
     )
+
+
+def _write(application: Application, *fields: str) -> None:
+    """Keep how an endpoint fares, which nobody changed: its application's history has nothing of it."""
+    Application.objects.filter(pk=application.pk).update(**{name: getattr(application, name) for name in fields})

@@ -29,7 +29,7 @@ class WebhookEvent(models.Model):
     sequence = models.PositiveIntegerField(null=True)
     body = models.BinaryField()
     created_at = models.DateTimeField()
-    url = models.CharField(max_length=2048, blank=True)
+    url = models.CharField("URL", max_length=2048, blank=True)
     status = models.CharField(max_length=12, choices=Status.choices, default=Status.PENDING)
     attempts = models.PositiveSmallIntegerField(default=0)
     next_attempt_at = models.DateTimeField(null=True, blank=True)
@@ -47,6 +47,8 @@ class WebhookEvent(models.Model):
     )
 
     class Meta:
+        verbose_name = "webhook"
+        verbose_name_plural = "webhooks"
         constraints = [
             models.UniqueConstraint(
                 fields=["call_id", "sequence"],
@@ -76,6 +78,11 @@ class WebhookEvent(models.Model):
                 condition=~models.Q(status="pending"),  # or each claim would write to it
             ),
             models.Index(fields=["application", "transaction", "id"], name="webhook_event_feed"),
+            models.Index(
+                fields=["status", "-id"],
+                name="webhook_event_undelivered",
+                condition=models.Q(status__in=["exhausted", "unaddressed"]),
+            ),
         ]
 
     def __str__(self) -> str:

@@ -1,6 +1,7 @@
 """Publishing an event: its bytes are rendered once, and written in the transaction of the fact it tells."""
 
 import json
+from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -32,12 +33,13 @@ def publish(
     data: dict[str, Any],
     now: datetime,
     occurrence: int = 1,
+    variables: Mapping[str, Any] | None = None,
 ) -> str:
     """Write an event into the caller's transaction and return its id; the delivery is nudged on commit.
 
     Ask `wants` first: a `sequence` has no gaps. `call` is how the API shows the call at this moment.
-    `occurrence` counts events that can repeat on one call. Events without a call have no `sequence` and an
-    empty `call_id`.
+    `occurrence` counts events that can repeat on one call, `variables` are the call's own. Events without a call have
+    no `sequence` and an empty `call_id`.
     """
     created_at = clock.text(now)
     key = f"{call_id}:{event}" if call_id else f"{application.customer.public_id}:{event}:{created_at}"
@@ -46,12 +48,11 @@ def publish(
         "created_at": created_at,
         **({} if sequence is None else {"sequence": sequence}),
         "call": call,
-        "variables": {},
+        "variables": variables or {},
         "data": {**data, "event_key": f"{key}:{occurrence}" if occurrence > 1 else key},
     }
-    event_id = ids.new("evt", now)
-    while not _insert(application, event_id, envelope, call_id=call_id, now=now):
-        event_id = ids.new("evt", now)
+    candidates = ids.candidates("evt", now)
+    event_id = next(each for each in candidates if _insert(application, each, envelope, call_id=call_id, now=now))
     if _status(application) == WebhookEvent.Status.PENDING:
         transaction.on_commit(partial(nudge.wake, "webhooks.deliver"))
     return event_id
@@ -72,7 +73,7 @@ def publish_test(application: Application, *, now: datetime) -> WebhookEvent:
 
 
 def _insert(application: Application, event_id: str, envelope: dict[str, Any], *, call_id: str, now: datetime) -> bool:
-    """Insert the row; False when the id is taken: in one microsecond two meet once in a thousand."""
+    """Insert the row; False when the id is taken."""
     status = _status(application)
     with connection.cursor() as cursor:
         _INSERT.run(

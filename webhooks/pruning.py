@@ -1,15 +1,12 @@
-"""Pruning: attempts and events that are older than they are kept, in batches that hold up nobody.
-
-Keys grow with time, so the oldest rows are the first of the primary key: each run walks from there until it meets
-what is kept, which needs no further index on tables that every event writes to.
-"""
+"""Attempts and events that are older than they are kept, deleted batch by batch."""
 
 import logging
 from datetime import datetime, timedelta
 from time import monotonic
 
 from django.conf import settings
-from django.db import connection
+
+from minivoice import pruning
 
 logger = logging.getLogger(__name__)
 
@@ -23,24 +20,12 @@ def prune(*, now: datetime, run_seconds: float = 40.0, batch: int = _BATCH) -> t
     """
     started = monotonic()
     ends_at = started + run_seconds
-    events = _walk(_EVENTS, now - timedelta(days=settings.WEBHOOK_EVENT_DAYS), batch=batch, ends_at=ends_at)
-    attempts = _walk(_ATTEMPTS, now - timedelta(days=settings.WEBHOOK_ATTEMPT_DAYS), batch=batch, ends_at=ends_at)
+    kept_from = now - timedelta(days=settings.WEBHOOK_EVENT_DAYS)
+    events = pruning.walk_table(_EVENTS, kept_from=kept_from, batch=batch, ends_at=ends_at)
+    kept_from = now - timedelta(days=settings.WEBHOOK_ATTEMPT_DAYS)
+    attempts = pruning.walk_table(_ATTEMPTS, kept_from=kept_from, batch=batch, ends_at=ends_at)
     logger.info("pruned %d attempts and %d events in %.1f s", attempts, events, monotonic() - started)
     return attempts, events
-
-
-def _walk(statement: str, kept_from: datetime, *, batch: int, ends_at: float) -> int:
-    """Delete batch after batch, each in a transaction of its own, until one holds a row that is not old."""
-    last_id = deleted = 0
-    while monotonic() < ends_at:
-        with connection.cursor() as cursor:
-            cursor.execute(statement, {"last_id": last_id, "kept_from": kept_from, "batch": batch})
-            end_id, old, gone = cursor.fetchone()
-        deleted += gone
-        if old < batch:
-            break
-        last_id = end_id
-    return deleted
 
 
 # An event's attempts may be younger than the event, and go with it. The status is asked of the row itself:

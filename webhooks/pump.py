@@ -25,6 +25,7 @@ TASK = "webhooks.deliver"
 LIMITS = Limits(total_seconds=10.0, max_bytes=64 * 1024, truncate=True)
 
 _POLL_SECONDS = 0.1  # how late a run that waits for a slow receiver may see a new event
+_LONGER_SECONDS = 15.0  # that a run goes on at most for others that end: a task may take a minute
 _KEPT_BYTES = 4096
 
 
@@ -37,7 +38,8 @@ def deliver(
 ) -> int:
     """Deliver what is due, `places` at a time, until nothing is due or in flight; return the attempts made.
 
-    After `run_seconds` nothing more is claimed, and another run is asked for; all in flight is still noted.
+    After `run_seconds` nothing more is claimed, and another run is asked for; all in flight is still noted. Runs side
+    by side end one after the other: while one waits for what it has in flight, the others go on to claim.
     """
     claims = _claim(places, now())
     if not claims:
@@ -45,7 +47,7 @@ def deliver(
     ends_at = time.monotonic() + run_seconds
     is_over = False
     attempts = in_flight = 0
-    with _Network(limits=limits, now=now) as network:
+    with deliveries.ending() as may_end, _Network(limits=limits, now=now) as network:
         while claims or in_flight:
             network.send(claims)
             in_flight += len(claims)
@@ -55,7 +57,8 @@ def deliver(
                 deliveries.note(results, now=now())
             in_flight -= len(results)
             attempts += len(results)
-            if not is_over and time.monotonic() >= ends_at:
+            seconds_over = time.monotonic() - ends_at
+            if not is_over and seconds_over >= 0 and (may_end() or seconds_over >= _LONGER_SECONDS):
                 is_over = True
                 nudge.wake(TASK)
             claims = [] if is_over or in_flight == places else _claim(places - in_flight, now())

@@ -59,15 +59,25 @@ def replay_one(event: WebhookEvent, *, now: datetime) -> None:
 
 
 def replay_range(
-    application: Application, *, status: str, since: datetime, until: datetime, after: int | None, now: datetime
+    application: Application,
+    *,
+    status: str,
+    since: datetime,
+    until: datetime,
+    after: int | None,
+    asked_before: datetime | None = None,
+    now: datetime,
 ) -> Range:
     """Send the events made in [since, until) again whose delivery has this status, oldest first, batch by batch.
 
-    At most so many in one go: `after` is the key that the last go ended with, None to begin. Raises InvalidRequest
-    when there is nowhere to send them, or no event of the application has that key.
+    At most so many in one go: `after` is the key that the last go ended with, None to begin. Left out are those that
+    were replayed at `asked_before` or later. Raises InvalidRequest when there is nowhere to send them, or no event of
+    the application has that key.
     """
     _check(application)
     rows = WebhookEvent.objects.filter(application=application, status=status, created_at__lt=until)
+    if asked_before is not None:
+        rows = rows.filter(Q(replayed_at=None) | Q(replayed_at__lt=asked_before))
     place = (since, 0) if after is None else (_created_at(application, after), after)
     replayed = 0
     for _ in range(MOST_BATCHES):

@@ -20,12 +20,6 @@ def drain() -> None:
     health.drain(now=clock.now())
 
 
-@shared_task(name="webhooks.tell")
-def tell() -> None:
-    """Mail those whom a disabled endpoint concerns."""
-    health.tell(now=clock.now())
-
-
 @shared_task(name="webhooks.prune")
 def prune() -> None:
     """Delete what is older than it is kept."""

@@ -1,5 +1,5 @@
 """Console: money and rates."""
 
-from billing.admin import money, rates
+from billing.admin import approvals, money, rates
 
-__all__ = ["money", "rates"]
+__all__ = ["approvals", "money", "rates"]

@@ -1,13 +1,15 @@
 """Customers with their money, and the ledger. Money moves through `ledger.post` alone."""
 
-from typing import Any
+from datetime import timedelta
+from typing import Any, ClassVar
 from uuid import uuid4
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import Model
+from django.db.models import F, Model, QuerySet
 from django.forms.models import BaseInlineFormSet
 from django.http import HttpRequest, HttpResponse
 from unfold import admin as unfold
@@ -20,11 +22,13 @@ from unfold.widgets import (
 
 from applications.admin import CustomerAdmin
 from applications.models import Customer
-from billing import ledger
-from billing.models import Balance, Entry, Hold, Notice, RateDeck, SpendDay
-from minivoice import clock, console
+from billing import approvals, ledger
+from billing.admin.credit import CreditLimits
+from billing.admin.sentences import rule, said
+from billing.models import Approval, Balance, Entry, Hold, RateDeck, SpendDay
+from minivoice import clock, console, lists
 
-_TERMS = ("deck", "credit_limit", "day_cap", "highest_price_per_minute", "low_mark")
+_TERMS = ("deck", "day_cap", "highest_price_per_minute", "low_mark")
 _BY_HAND = (Entry.Kind.TOP_UP, Entry.Kind.ADJUSTMENT, Entry.Kind.REFUND)
 
 
@@ -71,7 +75,27 @@ class MoneyColumns:
     def available(self, row: Customer | Balance) -> str:
         """What a new call may take."""
         balance = _account(row)
-        return console.amount(_available(balance), balance.currency) if balance else console.NOTHING
+        if balance is None:
+            return console.NOTHING
+        amount = console.amount(_available(balance), balance.currency)
+        return f"{amount}, below zero" if _available(balance) < 0 else amount
+
+
+class BelowZeroFilter(admin.SimpleListFilter):
+    """Customers that corrections, or a cut of their credit limit, have taken below zero."""
+
+    title = "money"
+    parameter_name = "money"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Return what can be chosen."""
+        return [("below_zero", "Below zero")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Customer]) -> QuerySet[Customer]:
+        """Return the customers chosen."""
+        if self.value() is None:
+            return queryset
+        return queryset.filter(balance__held__gt=F("balance__posted") + F("balance__credit_limit"))
 
 
 class AccountInline(MoneyColumns, unfold.StackedInline):  # type: ignore[misc]
@@ -84,11 +108,16 @@ class AccountInline(MoneyColumns, unfold.StackedInline):  # type: ignore[misc]
     can_delete = False
     verbose_name_plural = "account"
     hide_title = True
-    readonly_fields = ["posted_money", "held_money", "available", "spent_today"]
+    readonly_fields = ["posted_money", "held_money", "credit", "available", "spent_today"]
 
     def get_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
         """Show money once there is an account."""
         return [*self.readonly_fields, *_TERMS] if obj else list(_TERMS)
+
+    @admin.display(description="credit limit")
+    def credit(self, balance: Balance) -> str:
+        """How far below nothing the account may go."""
+        return console.amount(balance.credit_limit, balance.currency)
 
     @admin.display(description="charged and held today")
     def spent_today(self, balance: Balance) -> str:
@@ -135,14 +164,14 @@ class AdjustForm(forms.Form):
 
 
 @admin.register(Customer)
-class PrepaidCustomerAdmin(MoneyColumns, CustomerAdmin):
+class PrepaidCustomerAdmin(MoneyColumns, CreditLimits, CustomerAdmin):
     """Customers, and what they have. A new one gets its account with it."""
 
     list_display = ["name", "status", "posted_money", "held_money", "available", "max_concurrent_calls", "max_cps"]
     list_select_related = ["balance"]
+    list_filter: ClassVar[list[Any]] = [*CustomerAdmin.list_filter, BelowZeroFilter]
     inlines = [AccountInline]
-    actions_detail = ["adjust"]
-    change_form_outer_before_template = "console/customer_links.html"
+    actions_detail = ["adjust", "set_credit_limit"]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """A customer without an account is none."""
@@ -167,34 +196,35 @@ class PrepaidCustomerAdmin(MoneyColumns, CustomerAdmin):
             "Posted": console.amount(balance.posted, balance.currency),
             "Held": console.amount(balance.held, balance.currency),
             "Available": console.amount(_available(balance), balance.currency),
+            "Needs approval": rule(balance, request),
         }
         return self.ask(request, customer, form=form, title="Adjust balance", button="Post", facts=facts)
 
     def _posted(self, request: HttpRequest, customer: Customer, form: AdjustForm) -> bool:
-        """Post what the form says, once; return False when its reference was used before."""
+        """Post what the form says, or ask for approval, once; return False when its reference was used before."""
         data = form.cleaned_data
         key = f"console:{data['token']}"
         try:
             with transaction.atomic():
-                entry = ledger.post(
+                row = approvals.post(
                     customer_id=customer.pk,
                     kind=Entry.Kind(data["kind"]),
                     amount=data["amount"],
                     key=key,
                     reference=data["reference"],
-                    staff_id=request.user.pk,
+                    staff_id=request.user.pk or 0,
                     note=data["reason"],
                     now=clock.now(),
                 )
-                self.log_change(request, customer, _said(entry))
+                self.log_change(request, customer, said(row))
         except ledger.DuplicateEntry:
-            earlier = Entry.objects.filter(key=key, customer=customer).first()
+            earlier = approvals.earlier(customer_id=customer.pk, key=key)
             if earlier is None:
-                form.add_error("reference", "an entry with this reference is already posted")
+                form.add_error("reference", "an entry with this reference is already posted, or waits for approval")
                 return False
-            messages.warning(request, f"Sent twice, posted once: {_said(earlier)}. Nothing was posted now.")
+            messages.warning(request, f"Sent twice, posted once: {said(earlier)}. Nothing was posted now.")
             return True
-        messages.success(request, f"Posted: {_said(entry)}.")
+        messages.success(request, f"{'Posted' if isinstance(row, Entry) else 'Not posted yet'}: {said(row)}.")
         return True
 
 
@@ -202,17 +232,30 @@ class PrepaidCustomerAdmin(MoneyColumns, CustomerAdmin):
 class EntryAdmin(console.ReadOnlyAdmin):
     """The ledger, newest first."""
 
-    list_display = ["at", "customer", "kind", "moved", "balance_after", "call", "staff", "note"]
-    list_filter = ["kind", "created_at"]
+    list_display = ["at", "customer", "kind", "moved", "balance_after", "call", "staff", "noted"]
+    list_filter = ["kind", ("created_at", lists.SinceFilter)]
     list_select_related = ["customer", "staff"]
-    search_fields = ["=public_id", "=call_id", "=reference", "customer__name"]
+    search_fields = ["public_id"]
     search_help_text = "Entry id, call id, reference or customer"
     ordering = ["-id"]
+    empty_text = "No entries yet. Adjust balance, on a customer's page, posts a top-up; a call posts its charge."
     fields = [
         *("public_id", "customer", "kind", "moved", "balance_after", "at"),
-        *("call", "reference", "staff", "note", "key"),
+        *("call", "reference", "staff", "approved_by", "noted", "key"),
     ]
-    readonly_fields = ["at", "moved", "balance_after", "call"]
+    readonly_fields = ["at", "moved", "balance_after", "call", "approved_by", "noted"]
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Entry], search_term: str
+    ) -> tuple[QuerySet[Entry], bool]:
+        """Find by entry id, call id, reference or customer, each by an index."""
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        if term.startswith(("le_", "call_")):
+            return queryset.filter(**{"public_id" if term.startswith("le_") else "call_id": term}), False
+        referred = queryset.filter(reference=term)
+        return (referred if referred.exists() else queryset.filter(customer__in=_named(term))), False
 
     @admin.display(description="posted at")
     def at(self, entry: Entry) -> str:
@@ -224,6 +267,17 @@ class EntryAdmin(console.ReadOnlyAdmin):
         """What it added to the balance."""
         return console.amount(entry.amount)
 
+    @admin.display(description="note")
+    def noted(self, entry: Entry) -> str:
+        """Why, in the words of who moved it."""
+        return console.numbers(entry.note)
+
+    @admin.display
+    def approved_by(self, entry: Entry) -> str:
+        """The second person, above the threshold."""
+        approval = Approval.objects.filter(entry=entry).select_related("decided_by").first()
+        return console.link(console.url_of(approval), approval.decided_by) if approval else console.NOTHING
+
     @admin.display
     def balance_after(self, entry: Entry) -> str:
         """The balance after it."""
@@ -232,7 +286,8 @@ class EntryAdmin(console.ReadOnlyAdmin):
     @admin.display
     def call(self, entry: Entry) -> str:
         """The call that was charged."""
-        return console.call_link(entry.call_id)
+        kept_from = clock.now() - timedelta(days=settings.CALL_DAYS)
+        return console.call_link(entry.call_id, is_kept=entry.created_at >= kept_from)
 
 
 @admin.register(Hold)
@@ -242,9 +297,10 @@ class HoldAdmin(console.ReadOnlyAdmin):
     list_display = ["opened", "customer", "call", "money", "funded_seconds", "closed"]
     list_filter = [("closed_at", admin.EmptyFieldListFilter)]
     list_select_related = ["customer"]
-    search_fields = ["=key"]
+    search_fields = ["key__exact"]
     search_help_text = "Call id"
     ordering = ["-id"]
+    empty_text = "Nothing was held yet. Money is held for each call before it is dialed."
     fields = ["call", "customer", "money", "funded_seconds", "opened", "closed"]
     readonly_fields = ["call", "money", "opened", "closed"]
 
@@ -278,29 +334,19 @@ class SpendDayAdmin(console.ReadOnlyAdmin):
     list_select_related = ["customer"]
     search_fields = ["customer__name"]
     ordering = ["-day", "-id"]
+    empty_text = "Nothing was charged yet. Each customer has a line here for each day with charged calls."
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[SpendDay], search_term: str
+    ) -> tuple[QuerySet[SpendDay], bool]:
+        """Find by customer."""
+        term = search_term.strip()
+        return (queryset.filter(customer__in=_named(term)) if term else queryset), False
 
 
-@admin.register(Notice)
-class NoticeAdmin(console.ReadOnlyAdmin):
-    """Mail to customers about their money, newest first."""
-
-    list_display = ["created", "customer", "kind", "recipient", "sent", "attempts"]
-    list_filter = ["kind", ("sent_at", admin.EmptyFieldListFilter)]
-    list_select_related = ["customer"]
-    search_fields = ["customer__name", "=recipient"]
-    ordering = ["-id"]
-    fields = ["customer", "kind", "recipient", "subject", "text", "created", "sent", "attempts"]
-    readonly_fields = ["created", "sent"]
-
-    @admin.display
-    def created(self, notice: Notice) -> str:
-        """When there was reason for it."""
-        return console.moment(notice.created_at)
-
-    @admin.display
-    def sent(self, notice: Notice) -> str:
-        """When the mail server took it."""
-        return console.moment(notice.sent_at)
+def _named(term: str) -> list[int]:
+    """Return the customers that are meant, twenty at most."""
+    return list(Customer.objects.filter(name__icontains=term).order_by("pk").values_list("pk", flat=True)[:20])
 
 
 def _account(row: Customer | Balance) -> Balance | None:
@@ -309,9 +355,3 @@ def _account(row: Customer | Balance) -> Balance | None:
 
 def _available(balance: Balance) -> Any:
     return balance.posted + balance.credit_limit - balance.held
-
-
-def _said(entry: Entry) -> str:
-    before = console.amount(entry.posted_after - entry.amount)
-    moved = f"{entry.get_kind_display()} of {console.amount(entry.amount)}"
-    return f"{moved}, balance from {before} to {console.amount(entry.posted_after)}, reason: {entry.note}"

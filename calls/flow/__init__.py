@@ -1,1 +1,1 @@
-"""Instructions for live calls: the document (`document`), where it comes from (`fetching`), and its run (`runner`)."""
+"""Instructions for live calls: the document, where it comes from (`fetching`), its run (`runner`) in `steps`."""

@@ -1,13 +1,15 @@
 """The document an answer URL returns: read whole, checked whole, before anything of it runs."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from rest_framework import serializers
 
+from calls.flow import actions
 from minivoice import inputs, strictjson
 
 MOST_ACTIONS = 200
+_NAMED_CHARACTERS = 64  # of what a stranger calls an action: it is told on the timeline
 
 
 class Action(NamedTuple):
@@ -25,54 +27,6 @@ class InvalidDocument(ValueError):
         self.path, self.rule = path, rule
 
 
-class Say(inputs.Form):
-    text = inputs.Text(max_length=4000)
-    voice = inputs.Text(required=False, max_length=64)
-    language = inputs.Text(required=False, max_length=35)
-
-
-class Pause(inputs.Form):
-    seconds = inputs.Number(min_value=0.1, max_value=60)
-
-
-class Gather(inputs.Form):
-    prompt = inputs.Text(required=False, default="", max_length=4000)
-    num_digits = inputs.Whole(required=False, default=1, min_value=1, max_value=64)
-    min_digits = inputs.Whole(required=False, min_value=1, max_value=64)
-    max_digits = inputs.Whole(required=False, min_value=1, max_value=64)
-    timeout_seconds = inputs.Whole(required=False, default=5, min_value=1, max_value=30)
-    finish_on_key = inputs.Choice("0123456789*#", required=False, default="")
-    sensitive = inputs.Flag(required=False, default=False)
-
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """`min_digits` and `max_digits` win over `num_digits`."""
-        most = attrs.get("max_digits") or max(attrs["num_digits"], attrs.get("min_digits", 1))
-        least = attrs.get("min_digits") or (1 if "max_digits" in attrs else attrs["num_digits"])
-        if least > most:
-            raise serializers.ValidationError({"min_digits": "must not exceed max_digits"})
-        del attrs["num_digits"]
-        return {**attrs, "min_digits": least, "max_digits": most}
-
-
-class Redirect(inputs.Form):
-    url = inputs.Url()
-    method = inputs.Choice(("GET", "POST"), required=False, default="GET")
-    max_redirects = inputs.Whole(required=False, default=10, min_value=0, max_value=20)
-
-
-class Hangup(inputs.Form):
-    reason = inputs.Text(required=False, max_length=64)
-
-
-ACTIONS: Mapping[str, inputs.Form] = {
-    "say": Say(),
-    "pause": Pause(),
-    "gather": Gather(),
-    "redirect": Redirect(),
-    "hangup": Hangup(),
-}
-
-
 def parse(body: bytes) -> list[Action]:
     """Return the actions in a response body. Raises InvalidDocument."""
     try:
@@ -86,29 +40,38 @@ def check(document: Mapping[str, Any]) -> list[Action]:
     """Return the actions of a document that was read already. Raises InvalidDocument."""
     if "actions" not in document or not isinstance(document["actions"], list):
         raise InvalidDocument("$.actions", "is required and must be an array")
-    actions = document["actions"]
-    if len(actions) > MOST_ACTIONS:
-        raise InvalidDocument("$.actions", f"may have at most {MOST_ACTIONS} actions")
-    return [_action(item, f"$.actions[{index}]") for index, item in enumerate(actions)]
+    return _actions(document["actions"], "$.actions", iter(range(MOST_ACTIONS)))
 
 
-def _action(item: Any, path: str) -> Action:
-    """Read one action in either shape: `{"say": {...}}` or `{"type": "say", ...}`."""
+def _actions(items: list[Any], path: str, places: Iterator[int]) -> list[Action]:
+    return [_action(item, f"{path}[{index}]", places) for index, item in enumerate(items)]
+
+
+def _action(item: Any, path: str, places: Iterator[int]) -> Action:
+    """Read one action in either shape: `{"say": {...}}` or `{"type": "say", ...}`.
+
+    It takes one of the `places` of the whole document: actions within actions count too.
+    """
+    if next(places, None) is None:
+        raise InvalidDocument("$.actions", f"may have at most {MOST_ACTIONS} actions, fallbacks included")
     if not isinstance(item, dict) or not item:
         raise InvalidDocument(path, "must be an object")
     if "type" in item:
         name, params = item["type"], {key: value for key, value in item.items() if key != "type"}
     elif len(item) == 1:
         name, params = next(iter(item.items()))
-        path = f"{path}.{name}"
+        path = f"{path}.{name[:_NAMED_CHARACTERS]}"
     else:
         raise InvalidDocument(path, "must have one key that names the action, or a type")
-    if not isinstance(name, str) or name not in ACTIONS:
-        raise InvalidDocument(path, f"unknown action {name!r}")
+    if not isinstance(name, str) or name not in actions.FORMS:
+        raise InvalidDocument(path, f"unknown action {str(name)[:_NAMED_CHARACTERS]!r}")
     if not isinstance(params, dict):
         raise InvalidDocument(path, "the parameters must be an object")
     try:
-        return Action(name, dict(ACTIONS[name].run_validation(params)))
+        checked = dict(actions.FORMS[name].run_validation(params))
     except serializers.ValidationError as error:
         field, message = inputs.first(error)
         raise InvalidDocument(f"{path}.{field}", f"{message}") from error
+    if "fallback" in checked:
+        checked["fallback"] = _actions(checked["fallback"], f"{path}.fallback", places)
+    return Action(name, checked)

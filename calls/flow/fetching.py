@@ -1,4 +1,4 @@
-"""Asking an answer URL for instructions: one budget for everything, one second try, the whole document checked."""
+"""Asking an answer URL for instructions: one budget for everything, one more try, the whole document checked."""
 
 import asyncio
 import json
@@ -24,13 +24,17 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to ask of whom: the context goes as a signed JSON body, or by GET as query parameters, unsigned."""
+    """What to ask of whom: the context goes as a signed JSON body, or by GET as query parameters, unsigned.
+
+    A fallback URL is asked within what the first has left of the budget.
+    """
 
     url: str
     method: str
     context: Mapping[str, Any]
     secret: str = field(repr=False)
     previous_secret: str = field(default="", repr=False)
+    budget_seconds: float = BUDGET_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,7 @@ async def fetch(client: Client, request: Request) -> Fetched:
     """Ask `request.url` for a document, at most twice, within the budget; never raises."""
     began = monotonic()
     try:
-        async with asyncio.timeout(BUDGET_SECONDS):
+        async with asyncio.timeout(request.budget_seconds):
             answer = await _ask(client, request)
             if _deserves_another(answer) and monotonic() - began < _RETRY_WITHIN_SECONDS:
                 answer = await _ask(client, request)
@@ -56,7 +60,8 @@ async def fetch(client: Client, request: Request) -> Fetched:
     except Exception:
         logger.exception("a document could not be asked for")
         answer = "failed"
-    return _read(answer, round((monotonic() - began) * 1000))
+    # Reading a large document takes its time, and all calls share this loop.
+    return await asyncio.to_thread(_read, answer, round((monotonic() - began) * 1000))
 
 
 async def _ask(client: Client, request: Request) -> Answer | str:
@@ -78,14 +83,17 @@ async def _ask(client: Client, request: Request) -> Answer | str:
 
 def _with_query(url: str, context: Mapping[str, Any]) -> str:
     parts = urlsplit(url)
-    flat = {name: value for name, value in context.items() if isinstance(value, str)}
-    query = "&".join(filter(None, [parts.query, urlencode(flat)]))
+    """Add what is plain of the context; its objects go by POST only."""
+    plain = {name: value for name, value in context.items() if isinstance(value, str)}
+    flags = {name: str(value).lower() for name, value in context.items() if isinstance(value, bool)}
+    query = "&".join(filter(None, [parts.query, urlencode(plain | flags)]))
     return urlunsplit(parts._replace(query=query))
 
 
 def _deserves_another(answer: Answer | str) -> bool:
+    """Whether to ask again: the network failed, or the server was busy or broken."""
     if isinstance(answer, str):
-        return answer != "blocked_address"
+        return answer not in {"blocked_address", "response_too_large"}
     return answer.status == HTTPStatus.TOO_MANY_REQUESTS or answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR
 
 

@@ -41,9 +41,11 @@ if [ -n "${SIP_CERTIFICATE:-}" ]; then
 fi
 
 umask 077
-mkdir -p "$etc"
+mkdir -p "$etc/moh"
+etc="$(cd "$etc" && pwd)"
 cp "$here"/../engine/conf/*.conf "$etc"
+cp "$here"/../engine/moh/* "$etc/moh"
 for file in "$here"/conf/*.conf; do
     sed -e "s|@ARI_PASSWORD@|$ARI_PASSWORD|" -e "s|@ARI_BIND@|$ARI_BIND|" -e "s|@SIP_BIND@|$SIP_BIND|" \
-        -e "s|@NAT@|$nat|" -e "s|@CERTIFICATE@|$certificate|" "$file" >"$etc/$(basename "$file")"
+        -e "s|@NAT@|$nat|" -e "s|@CERTIFICATE@|$certificate|" -e "s|@MUSIC@|$etc/moh|" "$file" >"$etc/$(basename "$file")"
 done

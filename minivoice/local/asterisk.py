@@ -9,21 +9,24 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import requests
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from minivoice.local import sockets
 from minivoice.local.engine import Installation
 from minivoice.local.supervisor import Process
 
-_SAME_EVERYWHERE = Path(__file__).resolve().parent.parent.parent / "deploy" / "engine" / "conf"
+_DEPLOYED = Path(__file__).resolve().parent.parent.parent / "deploy" / "engine"
+_SAME_EVERYWHERE = _DEPLOYED / "conf"
 _ANSWER_SECONDS = 2.0
 _ASK_CARRIER_SECONDS = 30
 
 
 class Asterisk:
-    """The engine of the state folder `state`: ARI on `http_port`, SIP on `sip_port`, both of 127.0.0.1.
+    """The engine of the state folder `state`: ARI on `http_port`, SIP on `sip_port` (TLS: `tls_port`) of 127.0.0.1.
 
     `trunks` are the carriers it knows: the endpoint's name, and where the carrier listens (`host:port`). Those in
-    `unwatched` it dials without having asked first whether the carrier is there.
+    `unwatched` it dials without having asked first whether the carrier is there. Carriers over TLS must show
+    certificates of the `authorities` in that file, by default those that `requests` trusts.
     """
 
     def __init__(
@@ -33,16 +36,19 @@ class Asterisk:
         state: Path,
         http_port: int,
         sip_port: int,
+        tls_port: int,
         user: str,
         password: str,
         trunks: Mapping[str, str],
         unwatched: Collection[str] = (),
+        authorities: Path | None = None,
     ) -> None:
         self.url = f"http://127.0.0.1:{http_port}/ari"
         self._installation = installation
         self._home = state / "asterisk"
         self._sockets = sockets.folder(state)
-        self._http_port, self.sip_port = http_port, sip_port
+        self._http_port, self.sip_port, self._tls_port = http_port, sip_port, tls_port
+        self._authorities = authorities or Path(DEFAULT_CA_BUNDLE_PATH)
         self._user, self._password = user, password
         self._trunks, self._unwatched = dict(trunks), unwatched
 
@@ -105,8 +111,9 @@ class Asterisk:
                 "[general]\nenabled = yes\nuri = metrics\ncore_metrics_enabled = no\n"
                 f"auth_username = {self._user}\nauth_password = {self._password}\n"
             ),
+            "musiconhold.conf": f"[default]\nmode = files\ndirectory = {_DEPLOYED / 'moh'}\n",
             "rtp.conf": "[general]\nrtpstart = 8000\nrtpend = 11999\n",
-            "pjsip.conf": "\n".join([_SIP.format(port=self.sip_port), *map(self._trunk, self._trunks)]),
+            "pjsip.conf": "\n".join([self._sip(), *map(self._trunk, self._trunks)]),
         }
 
     def _folders(self) -> str:
@@ -127,6 +134,9 @@ class Asterisk:
         lines = [f"{name} => {folder}" for name, folder in folders.items()]
         return "\n".join(["[directories]", *lines, "", "[options]", "documentation_language = en_US", ""])
 
+    def _sip(self) -> str:
+        return _SIP.format(port=self.sip_port, tls_port=self._tls_port, authorities=self._authorities)
+
     def _trunk(self, name: str) -> str:
         seconds = 0 if name in self._unwatched else _ASK_CARRIER_SECONDS
         return _TRUNK.format(name=name, carrier=self._trunks[name], ask_seconds=seconds)
@@ -136,8 +146,6 @@ _SIP = """\
 [global]
 type = global
 user_agent = MiniVoice
-; Registrations begin soon, not within ten seconds.
-max_random_initial_delay = 1
 
 [system]
 type = system
@@ -154,6 +162,15 @@ bind = 127.0.0.1:{port}
 type = transport
 protocol = tcp
 bind = 127.0.0.1:{port}
+
+[tls]
+type = transport
+protocol = tls
+bind = 127.0.0.1:{tls_port}
+method = tlsv1_2
+ca_list_file = {authorities}
+verify_server = yes
+allow_wildcard_certs = yes
 
 [every-trunk](!)
 type = endpoint

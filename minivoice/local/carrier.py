@@ -26,11 +26,18 @@ Content-Length: 0\r
 """
 
 
+def pressing(*, by_info: bool = False) -> Sequence[str]:
+    """Return the words that have a scenario's far end press keys by RFC 2833, or `by_info`: by SIP INFO.
+
+    SIPp needs root for the first (it writes raw packets), so that without root all press by INFO.
+    """
+    return _INFO if by_info or os.geteuid() != 0 else _RFC_2833
+
+
 class Carrier:
     """The carrier that listens on `port` of `host`, in UDP; calls get their media in `rtp_ports` (first, last).
 
-    Its callees press digits by RFC 2833, or `by_info`: by SIP INFO. SIPp needs root for the first (it writes raw
-    packets), so that without root all press by INFO. One that `is_demanding` wants digest authentication, of calls and
+    Its callees press digits as `pressing` says. One that `is_demanding` wants digest authentication, of calls and
     registrations (`telephony/carrier/demanding.xml`), and has no callees but one.
     """
 
@@ -50,8 +57,7 @@ class Carrier:
         self._host, self._scenario = host, "demanding.xml" if is_demanding else "carrier.xml"
         self._name, self._installation, self._folder = name, installation, folder
         self._port, self._rtp_ports = port, rtp_ports
-        pressing = _INFO if by_info or os.geteuid() != 0 else _RFC_2833
-        self._pressing: Sequence[str] = () if is_demanding else pressing
+        self._pressing: Sequence[str] = () if is_demanding else pressing(by_info=by_info)
 
     def process(self) -> Process:
         """The carrier, to be given to a supervisor before the engine is: an engine shuns a carrier that is silent."""

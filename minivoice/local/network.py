@@ -18,14 +18,14 @@ _RTP_PORTS_PER_CARRIER = 4000
 
 def ports(trunks: Collection[str]) -> tuple[str, ...]:
     """Return the names of the ports that a network with these trunks needs."""
-    return ("asterisk", "sip", *(f"carrier-{trunk}" for trunk in trunks))
+    return ("asterisk", "sip", "sip-tls", *(f"carrier-{trunk}" for trunk in trunks))
 
 
 class Network:
     """The network of the state folder `state`: a carrier for each of `trunks`, and the silent trunk.
 
     `ports` are ports of loopback by the names that `ports` returns. Callees of the trunks in `by_info` press digits
-    by SIP INFO, others by RFC 2833.
+    by SIP INFO, others by RFC 2833. Carriers over TLS must show certificates of the `authorities` in that file.
     """
 
     def __init__(
@@ -38,6 +38,7 @@ class Network:
         password: str,
         trunks: Collection[str],
         by_info: Collection[str] = (),
+        authorities: Path | None = None,
     ) -> None:
         first = range(_FIRST_RTP_PORT, 20000, _RTP_PORTS_PER_CARRIER)
         self._carriers = {
@@ -56,10 +57,12 @@ class Network:
             state=state,
             http_port=ports["asterisk"],
             sip_port=ports["sip"],
+            tls_port=ports["sip-tls"],
             user=user,
             password=password,
             trunks={**{trunk: carrier.address for trunk, carrier in self._carriers.items()}, SILENT_TRUNK: _NOBODY},
             unwatched=(SILENT_TRUNK,),
+            authorities=authorities,
         )
 
     def carriers(self) -> list[Process]:

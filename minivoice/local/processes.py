@@ -12,7 +12,7 @@ from minivoice.local.supervisor import Process
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 _CELERY = (sys.executable, "-m", "celery", "-A", "minivoice")
-_WORKERS = {"dial": 2, "webhooks": 2, "work": 1}  # queue: processes; three, so that none can block another
+_WORKERS = {"dial": 2, "webhooks": 2, "work": 2}  # queue: processes; three, so that none can block another
 _GRANIAN = (
     *(sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--workers", "1"),
     *("--blocking-threads", "16", "--no-ws", "--log-level", "warning", "--workers-kill-timeout", "5"),

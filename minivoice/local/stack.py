@@ -180,8 +180,11 @@ class Platform:
         defaults = {
             **kept.keep_secrets(self.state),
             "DEBUG": "false",
+            "REQUIRE_SECOND_FACTOR": "false",
             "ALLOWED_HOSTS": "127.0.0.1,localhost",
             "BASE_URL": f"http://127.0.0.1:{self.port}",
+            "RECORDINGS_FOLDER": str(self.state / "recordings"),
+            "JOBS_FOLDER": str(self.state / "jobs"),
         }
         allowed = [host for host in self._given.get("OUTBOUND_ALLOWED", "").split(",") if host]
         return {
@@ -191,7 +194,7 @@ class Platform:
             "EMBEDDED": "true",
             "ENGINE_URL": f"http://127.0.0.1:{engine_port}/ari",
             "ENGINE_USER": "minivoice",
-            **(self._speech(ports["media"]) if self._real_engine else {}),
+            **self._speech(ports["media"]),
             "DEMO_CARRIER": f"127.0.0.1:{ports[f'carrier-{_TRUNK}'] if self._real_engine else 5060}",
             "PLAYGROUND_URL": f"http://{playground}",
             "OUTBOUND_ALLOWED": ",".join([*allowed, playground]),
@@ -199,9 +202,10 @@ class Platform:
         }
 
     def _speech(self, port: int) -> dict[str, str]:
-        """What the switchboard needs to render speech, and to serve it to the real engine."""
+        """What the switchboard needs to serve what calls play; the simulated network speaks by itself."""
         media = f"127.0.0.1:{port}"
-        return {"SPEECH_BIND": media, "SPEECH_URL": f"http://{media}", "SPEECH_FOLDER": str(self.state / "speech")}
+        place = {"SPEECH_BIND": media, "SPEECH_URL": f"http://{media}", "SPEECH_FOLDER": str(self.state / "speech")}
+        return place if self._real_engine else {**place, "SPEECH_VOICE": ""}
 
     def _write_facts(self, facts: dict[str, object] | None = None) -> None:
         """Write `ready.json`, once there are facts; its pids change when a process is started again."""

@@ -131,6 +131,11 @@ def _choices(of: inputs.Choices) -> Json:
 
 
 @field.register
+def _matchings(of: inputs.Matchings) -> Json:
+    return {"type": "array", "items": _matching(of.child), "maxItems": of.most}
+
+
+@field.register
 def _flag(of: inputs.Flag) -> Json:
     return {"type": "boolean"}
 
@@ -170,6 +175,25 @@ def _metadata(of: inputs.Metadata) -> Json:
         "propertyNames": {"maxLength": inputs.METADATA_NAME_CHARACTERS},
         "additionalProperties": True,
     }
+
+
+@field.register
+def _variables(of: inputs.Variables) -> Json:
+    return {
+        "type": "object",
+        "maxProperties": inputs.METADATA_KEYS,
+        "propertyNames": {"minLength": 1, "maxLength": inputs.METADATA_NAME_CHARACTERS},
+        "additionalProperties": {
+            "type": ["string", "number", "boolean"],
+            "maxLength": inputs.METADATA_VALUE_CHARACTERS,
+        },
+    }
+
+
+@field.register
+def _names(of: inputs.Names) -> Json:
+    name = {"type": "string", "minLength": 1, "maxLength": inputs.METADATA_NAME_CHARACTERS}
+    return {"type": "array", "items": name, "maxItems": inputs.METADATA_KEYS}
 
 
 _URL_EXAMPLE: Json = {"examples": ["https://example.com/answer"]}

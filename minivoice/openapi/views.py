@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -18,19 +20,32 @@ _POLICY = (
 )
 
 
-def _etag(request: HttpRequest) -> str:
-    return _rendered()[1]
+def published(make: Callable[[], dict[str, Any]]) -> Callable[[HttpRequest], HttpResponse]:
+    """Return the view of a document that needs no key and may be read from any page.
+
+    It is made once a process: the code does not change under it.
+    """
+
+    @cache
+    def rendered() -> tuple[bytes, str]:
+        """The document's bytes and their entity tag."""
+        body = json.dumps(make(), ensure_ascii=False, separators=(",", ":")).encode()
+        return body, f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+
+    @csrf_exempt
+    @condition(etag_func=lambda _request: rendered()[1])
+    def view(request: HttpRequest) -> HttpResponse:
+        if request.method not in {"GET", "HEAD"}:
+            refusal = api.refuse(errors.MethodNotAllowed())
+            refusal["Allow"] = "GET, HEAD"
+            return refusal
+        headers = {"Access-Control-Allow-Origin": "*"}
+        return HttpResponse(rendered()[0], content_type="application/json", headers=headers)
+
+    return view
 
 
-@csrf_exempt
-@condition(etag_func=_etag)
-def openapi(request: HttpRequest) -> HttpResponse:
-    """Answer the OpenAPI document; it needs no key and may be read from any page."""
-    if request.method not in {"GET", "HEAD"}:
-        refusal = api.refuse(errors.MethodNotAllowed())
-        refusal["Allow"] = "GET, HEAD"
-        return refusal
-    return HttpResponse(_rendered()[0], content_type="application/json", headers={"Access-Control-Allow-Origin": "*"})
+openapi = published(document)
 
 
 @require_safe
@@ -39,10 +54,3 @@ def browse(request: HttpRequest) -> HttpResponse:
     page = render(request, "docs.html")
     page["Content-Security-Policy"] = _POLICY
     return page
-
-
-@cache
-def _rendered() -> tuple[bytes, str]:
-    """The document's bytes and their entity tag, made once a process: the code does not change under it."""
-    body = json.dumps(document(), ensure_ascii=False, separators=(",", ":")).encode()
-    return body, f'"{hashlib.sha256(body).hexdigest()[:32]}"'

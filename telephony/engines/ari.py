@@ -23,16 +23,17 @@ from telephony.engines.ari_transport import TIMEOUT_SECONDS, Answered, Http, Not
 from telephony.engines.ari_words import ID, checked, failure
 from telephony.engines.facts import Answer, Channel, ChannelGone, Direction, EngineUnreachable, Fact
 
+SECONDS_PER_KEY = 0.2  # pressed for half of it
 _PING_SECONDS = 5.0
 
-_ENDPOINT = re.compile(r"[A-Za-z]{1,16}/[A-Za-z0-9+*#_.@:/-]{1,255}")
+_ENDPOINT = re.compile(r"[A-Za-z]{1,16}/[A-Za-z0-9+*#_.@:/\[\]-]{1,400}")
 _CALLER_ID = re.compile(r"[A-Za-z0-9+*#_.-]{0,80}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,79}(\([A-Za-z0-9_-]{1,40}\))?")
 _VALUE = re.compile(r"[A-Za-z0-9+*#_.:@/ -]{0,255}")
 # Of any other scheme Asterisk says "taken", and then nothing ever again.
 _SCHEMES = "sound|recording|number|digits|characters|tone"
 _MEDIA = re.compile(rf"say:[^\0]{{1,8000}}|(?:{_SCHEMES}):[A-Za-z0-9+*#_.:/-]{{1,2000}}", re.DOTALL)
-_SAY = "say:"
+_KEYS = re.compile(r"[0-9*#A-D]{1,64}")
 
 
 class Ari:
@@ -42,25 +43,12 @@ class Ari:
     ValueError, before anything is sent, for text that has no place in a header or a dialplan.
     """
 
-    def __init__(
-        self,
-        url: str,
-        user: str,
-        password: str,
-        app: str = "minivoice",
-        *,
-        speech: Callable[[str], str] | None = None,
-    ) -> None:
-        """Take the address of the interface (`http://host:port/ari`), its user, and the name of our app.
-
-        `speech` turns the text of `say:` into media that the engine can play; without it `say:` is passed on, which
-        only the simulated network understands.
-        """
+    def __init__(self, url: str, user: str, password: str, app: str = "minivoice") -> None:
+        """Take the address of the interface (`http://host:port/ari`), its user, and the name of our app."""
         self.malformed_count = 0  # frames skipped so far
         self._url = url.rstrip("/")
         self._credentials = (user, password)
         self._app = app
-        self._speech = speech
         self._http = Http(self._url, self._credentials)
         self._socket: Socket | None = None
         self.recordings = Recordings(self._command, self._download)
@@ -114,8 +102,12 @@ class Ari:
         return True
 
     def ring(self, channel_id: str) -> None:
-        """Tell an inbound channel's caller that it rings here. Raises ChannelGone."""
+        """Tell an inbound channel's caller that it rings here; on one that is up, play the tone. Raises ChannelGone."""
         self._command("POST", f"/channels/{checked(ID, channel_id)}/ring")
+
+    def stop_ringing(self, channel_id: str) -> None:
+        """End the tone; nothing happens when there is none. Raises ChannelGone."""
+        self._command("DELETE", f"/channels/{checked(ID, channel_id)}/ring")
 
     def answer(self, channel_id: str) -> None:
         """Answer an inbound channel; nothing happens to one that is up. Raises ChannelGone."""
@@ -124,10 +116,11 @@ class Ari:
     def play(self, channel_id: str, *, playback_id: str, media: Sequence[str]) -> None:
         """Play `media` one after the other, after what is playing already; PLAYED or PLAY_FAILED follows.
 
-        Media that does not exist is taken and fails later. Raises ChannelGone.
+        Media that does not exist is taken and fails later; only the simulated network understands `say:`. Raises
+        ChannelGone.
         """
         path = f"/channels/{checked(ID, channel_id)}/play/{checked(ID, playback_id)}"
-        self._command("POST", path, json={"media": [self._playable(checked(_MEDIA, item)) for item in media]})
+        self._command("POST", path, json={"media": [checked(_MEDIA, item) for item in media]})
 
     def stop_playback(self, playback_id: str) -> bool:
         """Stop a playback; PLAYED follows. False when it has ended already."""
@@ -136,6 +129,28 @@ class Ari:
         except ChannelGone:
             return False
         return True
+
+    def start_music(self, channel_id: str) -> None:
+        """Play music on hold until something else plays, or `stop_music`. Raises ChannelGone."""
+        self._command("POST", f"/channels/{checked(ID, channel_id)}/moh")
+
+    def stop_music(self, channel_id: str) -> None:
+        """End music on hold; nothing happens when there is none. Raises ChannelGone."""
+        self._command("DELETE", f"/channels/{checked(ID, channel_id)}/moh")
+
+    def mute(self, channel_id: str, direction: Direction) -> None:
+        """Carry nothing of a direction, beside one that is mute already. Raises ChannelGone."""
+        self._command("POST", f"/channels/{checked(ID, channel_id)}/mute", params={"direction": direction.value})
+
+    def unmute(self, channel_id: str, direction: Direction) -> None:
+        """Carry a direction again. Raises ChannelGone."""
+        self._command("DELETE", f"/channels/{checked(ID, channel_id)}/mute", params={"direction": direction.value})
+
+    def press(self, channel_id: str, keys: str) -> None:
+        """Press keys for the far end, each SECONDS_PER_KEY; returns before they are pressed. Raises ChannelGone."""
+        milliseconds = str(round(SECONDS_PER_KEY * 500))
+        params = {"dtmf": checked(_KEYS, keys), "duration": milliseconds, "between": milliseconds}
+        self._command("POST", f"/channels/{checked(ID, channel_id)}/dtmf", params=params)
 
     def snoop(self, channel_id: str, *, snoop_id: str, direction: Direction) -> None:
         """Listen in: a channel `snoop_id` of its own, ours to record (silence included) once it has ENTERED.
@@ -203,11 +218,6 @@ class Ari:
         except (OSError, WebSocketException) as error:
             raise EngineUnreachable(f"event socket: {type(error).__name__}: {error}") from error
         raise EngineUnreachable("the engine closed the event socket")
-
-    def _playable(self, media: str) -> str:
-        if self._speech is None or not media.startswith(_SAY):
-            return media
-        return self._speech(media.removeprefix(_SAY))
 
     def _connection(self) -> connect:
         # The password travels in a header: addresses end up in logs.

@@ -16,7 +16,13 @@ from dataclasses import dataclass
 from telephony.engines.ari_events import INBOUND_CONTEXT
 from telephony.engines.ari_transport import Answered
 from telephony.engines.ari_words import ID, checked
-from telephony.engines.facts import ChannelGone, CommandRefused, EngineUnreachable
+from telephony.engines.facts import (
+    MEDIA_TIMEOUT_ON_HOLD_SECONDS,
+    MEDIA_TIMEOUT_SECONDS,
+    ChannelGone,
+    CommandRefused,
+    EngineUnreachable,
+)
 
 Fields = dict[str, str]
 Objects = list[tuple[str, Fields]]  # type and fields, in the order they are made
@@ -29,6 +35,8 @@ _ANSWER_SECONDS = 3
 # The first OPTIONS of a trunk just put is sent at any moment of that time.
 FIRST_ANSWER_SECONDS = _ASK_SECONDS + _ANSWER_SECONDS + 1
 _REGISTERED_SECONDS = 300
+_CONTACT_USER = "minivoice"  # an extension of the dialplan, which finds out what was dialled
+_FIRST_REGISTRATION_SECONDS = 3  # within which it is tried, at random: after a restart all are
 _AGAIN_SECONDS = 20
 _REJECTED_AGAIN_SECONDS = 60  # carriers lock out who tries a wrong password too often
 _TEXT = re.compile(r"[ -~]{0,300}")  # no line break: the engine's database and SIP are made of lines
@@ -57,6 +65,7 @@ class TrunkConfig:
     codecs: tuple[str, ...] = ("ulaw", "alaw")
     srtp: bool = False
     registers: bool = False
+    media_timeout_seconds: int = MEDIA_TIMEOUT_SECONDS
 
     @property
     def revision(self) -> str:
@@ -107,14 +116,15 @@ class TrunkConfig:
             "client_uri": self.client_uri,
             "outbound_proxy": self._route,
             "outbound_auth": self.name,
-            "contact_user": self.name,
+            "contact_user": _CONTACT_USER,
             "expiration": str(_REGISTERED_SECONDS),
+            "max_random_initial_delay": str(_FIRST_REGISTRATION_SECONDS),
             "retry_interval": str(_AGAIN_SECONDS),
             "fatal_retry_interval": str(_REJECTED_AGAIN_SECONDS),
             "forbidden_retry_interval": str(_REJECTED_AGAIN_SECONDS),
             "auth_rejection_permanent": "no",
             "max_retries": "1000000",
-            # The carrier sends its calls to a contact that only it knows: they are this trunk's.
+            # The carrier sends its calls to a contact that only it knows, by its `line`: they are this trunk's.
             "line": "yes",
             "endpoint": self.name,
         }
@@ -136,8 +146,8 @@ class TrunkConfig:
             "direct_media": "no",
             "send_connected_line": "no",
             "dtmf_mode": "auto_info",
-            "rtp_timeout": "60",
-            "rtp_timeout_hold": "300",
+            "rtp_timeout": str(self.media_timeout_seconds),
+            "rtp_timeout_hold": str(MEDIA_TIMEOUT_ON_HOLD_SECONDS),
             # Behind NAT on either side; and a far end's Contact or Record-Route cannot name an address on our inside.
             "rewrite_contact": "yes",
             "rtp_symmetric": "yes",

@@ -61,6 +61,14 @@ def _entered(event: Event) -> Fact:
     return _fact(event, Kind.ENTERED)
 
 
+def _held(event: Event) -> Fact:
+    return _fact(event, Kind.HELD)
+
+
+def _resumed(event: Event) -> Fact:
+    return _fact(event, Kind.RESUMED)
+
+
 def _digit(event: Event) -> Fact:
     return _fact(event, Kind.DIGIT, digit=str(event["digit"]))
 
@@ -93,7 +101,11 @@ def _bridge(event: Event) -> Fact:
 
 def _hangup_requested(event: Event) -> Fact | None:
     # The `cause` of a soft request is no Q.850 cause but Asterisk's own flag: 32 for a hang-up that somebody asked
-    # for, 16 for a dialplan that has ended, which every answered channel's does, by the timer too.
+    # for, 16 for a dialplan that has ended, which every answered channel's does, by the timer too, 1 for what the
+    # driver of the channel wants ended: no RTP came for as long as `rtp_timeout` says. That the channel then ends with
+    # cause 44 proves nothing: a far end may say so in the `Reason` of its BYE.
+    if event.get("soft") and event.get("cause") == _BY_ITSELF:
+        return _fact(event, Kind.MEDIA_LOST)
     if event.get("soft") and event.get("cause") != _ASKED_FOR:
         return None
     return _fact(event, Kind.HANGUP_REQUESTED)
@@ -149,7 +161,7 @@ def _number(event: Event, name: str) -> int | None:
     return None if event.get(name) is None else int(event[name])
 
 
-_ASKED_FOR = 32  # AST_SOFTHANGUP_EXPLICIT, `include/asterisk/channel.h`
+_BY_ITSELF, _ASKED_FOR = 1, 32  # AST_SOFTHANGUP_DEV and _EXPLICIT, `include/asterisk/channel.h`
 _DIALS = {"RINGING": Kind.RINGING, "PROGRESS": Kind.PROGRESS, "ANSWER": Kind.ANSWERED}
 _STATES = {"Ringing": Kind.RINGING, "Up": Kind.ANSWERED}
 _RECORDINGS = {
@@ -166,6 +178,8 @@ _TRANSLATIONS: dict[str, Callable[[Event], Fact | None]] = {
     "PlaybackFinished": _playback_finished,
     **dict.fromkeys(_RECORDINGS, _recording),
     **dict.fromkeys(_BRIDGES, _bridge),
+    "ChannelHold": _held,
+    "ChannelUnhold": _resumed,
     "ChannelHangupRequest": _hangup_requested,
     "ChannelDestroyed": _destroyed,
 }

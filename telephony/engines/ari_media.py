@@ -57,6 +57,14 @@ class Recordings:
         """Delete an ended recording from the engine. False when it has none of that name."""
         return _done(self._command, "DELETE", f"/recordings/stored/{checked(FILE, name)}")
 
+    def stored(self) -> list[str]:
+        """Return the names of all ended recordings that the engine keeps."""
+        path = "/recordings/stored"
+        try:
+            return [str(row["name"]) for row in self._command("GET", path).json()]
+        except (ValueError, KeyError, TypeError) as error:
+            raise EngineUnreachable(f"GET {path}: an answer that makes no sense") from error
+
     def _record(self, path: str, *, name: str, max_seconds: int, beep: bool, ends_on: EndsOn) -> None:
         if max_seconds < 0:
             raise ValueError("a recording cannot last less than no time")
@@ -81,19 +89,27 @@ class Bridges:
         """Make an empty bridge. Raises NameTaken when there is one of this id."""
         self._command("POST", f"/bridges/{checked(ID, bridge_id)}", params={"type": "mixing"})
 
-    def add(self, bridge_id: str, channel_id: str) -> None:
-        """Let a channel in, out of the bridge it is in; JOINED follows.
+    def add(self, bridge_id: str, channel_id: str, *, is_mute: bool = False) -> None:
+        """Let a channel in, out of the bridge it is in; JOINED follows. One that `is_mute` is not heard in there.
 
         Stop its playback first: the engine answers only when that has ended, which may be too late. Raises
         ChannelGone, also when there is no such bridge, and CommandRefused while the channel records.
         """
         path = f"/bridges/{checked(ID, bridge_id)}/addChannel"
-        self._command("POST", path, params={"channel": checked(ID, channel_id)})
+        mute = {"mute": "true"} if is_mute else {}
+        self._command("POST", path, params={"channel": checked(ID, channel_id), **mute})
 
     def remove(self, bridge_id: str, channel_id: str) -> bool:
         """Take a channel out; LEFT follows, and it is ours as before. False when it is not in there."""
         path = f"/bridges/{checked(ID, bridge_id)}/removeChannel"
         return _done(self._command, "POST", path, params={"channel": checked(ID, channel_id)})
+
+    def all(self) -> dict[str, list[str]]:
+        """Return every bridge that the engine has now, those of others included, with the channels in it."""
+        try:
+            return {str(row["id"]): list(map(str, row["channels"])) for row in self._command("GET", "/bridges").json()}
+        except (ValueError, KeyError, TypeError) as error:
+            raise EngineUnreachable("GET /bridges: an answer that makes no sense") from error
 
     def members(self, bridge_id: str) -> list[str]:
         """Return the ids of the channels in a bridge. Raises ChannelGone when there is no such bridge."""

@@ -5,6 +5,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+# The engine ends a call whose far end has sent no sound for so long: the second while the far end holds the call.
+MEDIA_TIMEOUT_SECONDS, MEDIA_TIMEOUT_ON_HOLD_SECONDS = 60, 300
+
 
 class EngineError(Exception):
     """The engine did not do what it was asked."""
@@ -71,6 +74,9 @@ class Kind(StrEnum):
     JOINED = "joined"  # entered a bridge
     LEFT = "left"
     HANGUP_REQUESTED = "hangup_requested"  # by us or the far end; an answered call that ends without it: the timer
+    HELD = "held"  # by the far end, which may be silent for longer from now on
+    RESUMED = "resumed"
+    MEDIA_LOST = "media_lost"  # the far end's: the engine ends the call for it
     ENDED = "ended"
     LOST = "lost"  # ended unseen: it is in the engine's list no more
 
@@ -100,6 +106,7 @@ class Fact:
     sip_code: int | None = None
     answered_at: datetime | None = None  # told with everything that happens later: the answer itself may go unheard
     arrival: Arrival | None = None  # of a call that came in, where its channel is told of
+    heard_since: datetime | None = None  # by our clock: what the engine said before may have gone unheard
     raw: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)  # the event as received
 
 

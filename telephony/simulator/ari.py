@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from telephony.simulator import events
+from telephony.simulator import events, sounds
 from telephony.simulator.advancing import Advance
-from telephony.simulator.channels import NORMAL_CLEARING, Order
+from telephony.simulator.channels import NORMAL_CLEARING, Channel, Order
 from telephony.simulator.faults import Faults
 from telephony.simulator.legs import Leg, NotInApp
 from telephony.simulator.media import Media
@@ -55,7 +55,13 @@ class _Ari:
             ("POST", "/channels", self.originate),
             ("DELETE", "/channels/{channel_id}", self.hang_up),
             ("POST", "/channels/{channel_id}/ring", self.ring),
+            ("DELETE", "/channels/{channel_id}/ring", self.stop_ringing),
             ("POST", "/channels/{channel_id}/answer", self.answer),
+            ("POST", "/channels/{channel_id}/moh", self.start_music),
+            ("DELETE", "/channels/{channel_id}/moh", self.stop_music),
+            ("POST", "/channels/{channel_id}/mute", self.mute),
+            ("DELETE", "/channels/{channel_id}/mute", self.unmute),
+            ("POST", "/channels/{channel_id}/dtmf", self.press),
             ("POST", "/channels/{channel_id}/play/{playback_id}", self.play),
             ("GET", "/channels/{channel_id}/variable", self.variable),
             ("POST", "/channels/{channel_id}/variable", self.set_variable),
@@ -111,15 +117,40 @@ class _Ari:
         self._channel(request).ring()
         return web.Response(status=204)
 
+    async def stop_ringing(self, request: Asked) -> web.Response:
+        self._channel(request).stop_ringing()
+        return web.Response(status=204)
+
     async def answer(self, request: Asked) -> web.Response:
         self._channel(request).answer()
+        return web.Response(status=204)
+
+    async def start_music(self, request: Asked) -> web.Response:
+        self._call(request).start_music()
+        return web.Response(status=204)
+
+    async def stop_music(self, request: Asked) -> web.Response:
+        self._call(request).stop_music()
+        return web.Response(status=204)
+
+    async def mute(self, request: Asked) -> web.Response:
+        self._call(request).mute(_directions(request))
+        return web.Response(status=204)
+
+    async def unmute(self, request: Asked) -> web.Response:
+        self._call(request).unmute(_directions(request))
+        return web.Response(status=204)
+
+    async def press(self, request: Asked) -> web.Response:
+        self._call(request).hear_keys(request.query["dtmf"])
         return web.Response(status=204)
 
     async def play(self, request: Asked) -> web.Response:
         media = (await _body(request)).get("media")
         if not isinstance(media, list) or not media or not all(isinstance(item, str) for item in media):
             raise ValueError("media")
-        playback = self._channel(request).play(request.match_info["playback_id"], media)
+        lengths = await sounds.lengths(media)
+        playback = self._channel(request).play(request.match_info["playback_id"], media, lengths)
         return web.json_response(events.playback(playback), status=201)
 
     async def stop_playback(self, request: Asked) -> web.Response:
@@ -138,6 +169,12 @@ class _Ari:
     async def set_variable(self, request: Asked) -> web.Response:
         self._channel(request).set_variable(request.query["variable"], request.query.get("value", ""))
         return web.Response(status=204)
+
+    def _call(self, request: Asked) -> Channel:
+        try:
+            return self._network.call(request.match_info["channel_id"])
+        except KeyError:
+            raise web.HTTPNotFound(text="Channel not found") from None
 
     def _channel(self, request: Asked) -> Leg:
         try:
@@ -189,6 +226,13 @@ async def _answered(response: Awaitable[Response]) -> Response | web.Response:
 
 def _refusal(status: int, message: str) -> web.Response:
     return web.json_response({"message": message}, status=status)
+
+
+def _directions(request: Asked) -> set[str]:
+    direction = request.query.get("direction", "both")
+    if direction not in ("in", "out", "both"):
+        raise ValueError("direction")
+    return {"in", "out"} if direction == "both" else {direction}
 
 
 async def _body(request: Asked) -> dict[str, Any]:

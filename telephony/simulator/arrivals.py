@@ -36,9 +36,10 @@ class Arrival(Channel):
         self.enter()
 
     def ring(self) -> None:
-        """Tell the caller that it rings. Raises NotInApp."""
-        self.must_be_in_app()
-        self._record.times_rung += 1
+        """Tell the caller that it rings, or let it hear so once it is up. Raises NotInApp."""
+        super().ring()
+        if self.state != "Up":
+            self._record.times_rung += 1
 
     def answer(self) -> None:
         """Answer, once. Raises NotInApp."""

@@ -38,14 +38,18 @@ class Bridge:
         self._on_end = on_end
         self._tell("BridgeCreated")
 
-    def add(self, leg: Leg) -> None:
-        """Let a channel in, out of the bridge it is in, this one too. Raises NotInApp, BusyRecording."""
+    def add(self, leg: Leg, *, is_mute: bool) -> None:
+        """Let a channel in, out of the bridge it is in, this one too. One that is mute is not heard.
+
+        Raises NotInApp, BusyRecording.
+        """
         leg.must_be_in_app()
         if leg.is_recording:
             raise BusyRecording(leg.id)
         if leg.bridge is not None:
             leg.bridge.remove(leg)
         leg.bridge = self
+        leg.is_mute_in_bridge = is_mute
         self.members.append(leg)
         self._tell("ChannelEnteredBridge", leg)
 

@@ -15,6 +15,7 @@ class Callee:
     answers_after_seconds: float | None = 0.2  # None: never
     presses: str = ""  # after the first prompt
     hangs_up_after_seconds: float | None = None  # counted from the answer
+    sends_sound: bool = True
 
 
 def callee(number: str) -> Callee:
@@ -46,5 +47,6 @@ _BY_END = {
     "603": _refusing(603),  # declines
     "480": Callee(answers_after_seconds=None),  # rings for ever
     "183": Callee(rings=False, early_media=True, answers_after_seconds=1.5),
+    "444": Callee(sends_sound=False),  # answers, and no sound comes
     "555": Callee(answers_after_seconds=5.0),
 }

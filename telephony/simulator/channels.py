@@ -12,13 +12,14 @@ from typing import Any
 
 from telephony.simulator import events
 from telephony.simulator.callees import Callee
-from telephony.simulator.legs import ASKED_FOR, Leg
+from telephony.simulator.legs import ASKED_FOR, BY_ITSELF, Leg
 from telephony.simulator.playing import Playback
+from telephony.simulator.recordings import SAID
 from telephony.simulator.timing import Timer
 
 NORMAL_CLEARING = 16
 
-_NO_ANSWER = 19
+_NO_ANSWER, _NOT_AVAILABLE = 19, 44
 _NO_ANSWER_SIP = 480
 _Q850 = {404: 1, 408: 18, 486: 17, 503: 34, 603: 21}
 _SIP = {cause: code for code, cause in _Q850.items()}
@@ -56,6 +57,10 @@ class Record:
     cause: int | None = None
     sip_code: int | None = None
     told: int | None = None  # the SIP code that a caller was refused with
+    has_music: bool = False  # the far end hears it
+    has_ringing: bool = False  # the tone, of a call that is up
+    muted: set[str] = field(default_factory=set)  # "in": what the far end says, "out": what it hears
+    keys_heard: str = ""  # those that we pressed for the far end
 
 
 class Channel(Leg):
@@ -63,12 +68,15 @@ class Channel(Leg):
 
     cause_unheard = NORMAL_CLEARING  # of its end when nobody listens for it
 
-    def __init__(self, order: Order, *, callee: Callee, record: Record, **parts: Any) -> None:
+    def __init__(
+        self, order: Order, *, callee: Callee, record: Record, media_timeout_seconds: float, **parts: Any
+    ) -> None:
         super().__init__(channel_id=order.channel_id, **parts)
         self.number, self.caller_id, self.context = order.number, order.caller_id, order.context
         self.order = order
         self._callee = callee
         self._record = record
+        self._media_timeout_seconds = media_timeout_seconds
         self._variables = dict(order.variables)
         self._presses = callee.presses  # what the callee still means to press, then what waits its turn
         self._unpressed = ""
@@ -127,11 +135,55 @@ class Channel(Leg):
         left = self._timer_ends_at - self._timing.now() if self._timer_ends_at else timedelta()
         return f"{left.total_seconds():.3f}"
 
+    def ring(self) -> None:
+        """Let the far end of a call that is up hear the ringing tone, until something else plays. Raises NotInApp."""
+        self.must_be_in_app()
+        if self.state == "Up":
+            self._record.has_music, self._record.has_ringing = False, True
+
+    def stop_ringing(self) -> None:
+        """End the tone, and music too, as Asterisk does. Raises NotInApp."""
+        self.stop_music()
+
+    def start_music(self) -> None:
+        """Play music until something else plays. Raises NotInApp."""
+        self.must_be_in_app()
+        self._record.has_music, self._record.has_ringing = True, False
+
+    def stop_music(self) -> None:
+        """End the music, if there is any, and the ringing tone. Raises NotInApp."""
+        self.must_be_in_app()
+        self._record.has_music = self._record.has_ringing = False
+
+    def mute(self, directions: set[str]) -> None:
+        """Carry nothing of these directions. Raises NotInApp."""
+        self.must_be_in_app()
+        self._record.muted |= directions
+        self._say()
+
+    def unmute(self, directions: set[str]) -> None:
+        """Carry these directions again. Raises NotInApp."""
+        self.must_be_in_app()
+        self._record.muted -= directions
+        self._say()
+
+    def hear_keys(self, keys: str) -> None:
+        """Let the far end hear keys that we press. Raises NotInApp."""
+        self.must_be_in_app()
+        self._record.keys_heard += keys
+
     def vanish(self) -> None:
         """Be gone without a word, as in a restart of the engine."""
         for timer in self._timers.values():
             timer.cancel()
         super().vanish()
+
+    def hears(self) -> list[str]:
+        """Return the channels whose far ends are heard by this one's."""
+        return [] if "out" in self._record.muted else super().hears()
+
+    def _say(self) -> None:
+        self.tones = () if "in" in self._record.muted else (SAID,)
 
     def _ring(self) -> None:
         self.state = "Ringing"
@@ -168,6 +220,12 @@ class Channel(Leg):
     def _wait_for_callee(self) -> None:
         if self._callee.hangs_up_after_seconds is not None:
             self._later("far end", self._callee.hangs_up_after_seconds, self.far_end_hangs_up)
+        if not self._callee.sends_sound:
+            self._later("media", self._media_timeout_seconds, self._lose_media)
+
+    def _lose_media(self) -> None:
+        self._tell("ChannelHangupRequest", soft=True, cause=BY_ITSELF)
+        self._end(cause=_NOT_AVAILABLE)
 
     def _press_one(self) -> None:
         self._timers.pop("press", None)
@@ -215,6 +273,8 @@ class Channel(Leg):
 
     def _tell_playback(self, kind: str, playback: Playback) -> None:
         super()._tell_playback(kind, playback)
+        if kind == "PlaybackStarted":
+            self._record.has_music = self._record.has_ringing = False
         if kind == "PlaybackFinished" and self._presses and playback.state == "done":
             self._unpressed, self._presses = self._unpressed + self._presses, ""
             self._later("press", _BETWEEN_DIGITS_SECONDS, self._press_one)

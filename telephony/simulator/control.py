@@ -76,7 +76,7 @@ class _Control:
         wanted = {name: request.query[name] for name in ("id", "number") if name in request.query}
         records = [dataclasses.asdict(record) for record in self._network.records.values()]
         found = [record for record in records if all(record[name] == value for name, value in wanted.items())]
-        return web.json_response([_written(record) for record in found])
+        return web.json_response([{**_written(record), "hears": self._heard_by(record["id"])} for record in found])
 
     async def set_faults(self, request: web.Request) -> web.Response:
         body = await request.json()
@@ -140,6 +140,12 @@ class _Control:
             raise web.HTTPGatewayTimeout(text="the switchboard listens and does not tick") from None
         return web.Response(status=204)
 
+    def _heard_by(self, channel_id: str) -> list[str]:
+        try:
+            return self._network.channel(channel_id).hears()
+        except KeyError:
+            return []
+
 
 @web.middleware
 async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -162,6 +168,8 @@ def _written(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _moments(value: Any) -> Any:
+    if isinstance(value, set):
+        return sorted(value)
     if isinstance(value, list):
         return [clock.text(moment) for moment in value]
     return clock.text(value) if isinstance(value, datetime) else value

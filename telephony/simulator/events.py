@@ -114,4 +114,5 @@ _CAUSES = {
     21: "Call Rejected",
     34: "Circuit/channel congestion",
     38: "Network out of order",
+    44: "Requested channel not available",
 }

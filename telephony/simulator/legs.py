@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,7 +15,11 @@ from telephony.simulator.turns import Turns
 if TYPE_CHECKING:
     from telephony.simulator.bridges import Bridge
 
-ASKED_FOR, DIALPLAN_ENDED = 32, 16  # Asterisk's flags of a soft hang-up, which it writes as the event's cause
+ASKED_FOR, DIALPLAN_ENDED, BY_ITSELF = (
+    32,
+    16,
+    1,
+)  # Asterisk's flags of soft hang-ups, as causes of its events
 
 
 class Audience(Protocol):
@@ -57,6 +61,7 @@ class Leg:
         self.created_at = timing.now()
         self.answered_at: datetime | None = None
         self.bridge: Bridge | None = None
+        self.is_mute_in_bridge = False
         self.playbacks: dict[str, Playback] = {}
         self.turns = Turns(timing)
         self.snoops: list[Snoop] = []
@@ -84,17 +89,27 @@ class Leg:
         """Tell a caller that it rings; nobody calls here. Raises NotInApp."""
         self.must_be_in_app()
 
+    def stop_ringing(self) -> None:
+        """End the ringing tone; nobody hears one here. Raises NotInApp."""
+        self.must_be_in_app()
+
     def answer(self) -> None:
         """Answer a caller; nobody calls here. Raises NotInApp."""
         self.must_be_in_app()
 
-    def play(self, playback_id: str, media: list[str]) -> Playback:
-        """Play after what is on already. Raises NotInApp."""
+    def hears(self) -> list[str]:
+        """Return the channels in the bridge that are heard by this one."""
+        others = self.bridge.members if self.bridge else []
+        return [leg.id for leg in others if leg is not self and SAID in leg.tones and not leg.is_mute_in_bridge]
+
+    def play(self, playback_id: str, media: list[str], lengths: Mapping[str, float]) -> Playback:
+        """Play after what is on already; `lengths` are the seconds of what was fetched. Raises NotInApp."""
         self.must_be_in_app()
         playback = self.playbacks[playback_id] = Playback(
             playback_id,
             channel_id=self.id,
             media=media,
+            lengths=lengths,
             turns=self.turns,
             timing=self._timing,
             tell=self._tell_playback,

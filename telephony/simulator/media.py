@@ -20,8 +20,10 @@ class Media:
             ("POST", "/channels/{channel_id}/record", self.record_channel),
             ("POST", "/channels/{channel_id}/snoop/{snoop_id}", self.snoop),
             ("POST", "/recordings/live/{name}/stop", self.stop_recording),
+            ("GET", "/recordings/stored", self.stored),
             ("GET", "/recordings/stored/{name}/file", self.recorded),
             ("DELETE", "/recordings/stored/{name}", self.delete_recording),
+            ("GET", "/bridges", self.bridges),
             ("GET", "/bridges/{bridge_id}", self.bridge),
             ("POST", "/bridges/{bridge_id}", self.make_bridge),
             ("DELETE", "/bridges/{bridge_id}", self.destroy_bridge),
@@ -50,6 +52,10 @@ class Media:
         recording.stop()
         return web.Response(status=204)
 
+    async def stored(self, _request: Asked) -> web.Response:
+        """Answer with all files."""
+        return web.json_response([{"name": name, "format": "wav"} for name in self._network.recordings.stored])
+
     async def recorded(self, request: Asked) -> web.Response:
         """Answer with the file."""
         sound = self._network.recordings.stored.get(request.match_info["name"])
@@ -73,6 +79,10 @@ class Media:
         snoop = self._network.snoop(spied, snoop_id=snoop_id, direction=request.query.get("spy", "none"))
         return web.json_response(events.channel(snoop))
 
+    async def bridges(self, _request: Asked) -> web.Response:
+        """Answer with all of them, and who is in each."""
+        return web.json_response([events.bridge(bridge) for bridge in self._network.bridges.values()])
+
     async def bridge(self, request: Asked) -> web.Response:
         """Answer with who is in it."""
         return web.json_response(events.bridge(self._bridge(request)))
@@ -93,7 +103,7 @@ class Media:
             leg.must_be_in_app()
             if not leg.is_recording:
                 await leg.turns.over.wait()
-            bridge.add(leg)
+            bridge.add(leg, is_mute=request.query.get("mute") == "true")
         except NotInApp:
             raise web.HTTPUnprocessableEntity(text="Channel not in Stasis application") from None
         except BusyRecording:

@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from functools import partial
 
+from telephony.engines.facts import MEDIA_TIMEOUT_SECONDS
 from telephony.simulator.arrivals import CONTEXT, Arrival
 from telephony.simulator.bridges import Bridge
 from telephony.simulator.callees import NOBODY, Callee, callee
@@ -67,6 +68,7 @@ class Network:
             name=f"PJSIP/{order.trunk}-{self._serial:08x}",
             callee=NOBODY if order.trunk in self._silent_trunks else callee(order.number),
             record=self._remember(order),
+            media_timeout_seconds=self._media_timeout(order.trunk),
             timing=self._timing,
             audience=self._audience,
             recordings=self.recordings,
@@ -95,6 +97,7 @@ class Network:
             caller=behaviour,
             name=f"PJSIP/{trunk}-{self._serial:08x}",
             record=self._remember(order),
+            media_timeout_seconds=self._media_timeout(trunk),
             timing=self._timing,
             audience=self._audience,
             recordings=self.recordings,
@@ -176,6 +179,9 @@ class Network:
         self._live.clear()
         self.bridges.clear()
         self.recordings.live.clear()
+
+    def _media_timeout(self, trunk: str) -> float:
+        return float(self.pushed.get(("endpoint", trunk), {}).get("rtp_timeout", MEDIA_TIMEOUT_SECONDS))
 
     def _remember(self, order: Order) -> Record:
         record = self.records.get(order.channel_id)

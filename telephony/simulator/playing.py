@@ -1,6 +1,6 @@
 """What plays on a channel: playbacks take turns, and each plays its media one after the other."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from telephony.simulator.timing import Timer, Timing
 from telephony.simulator.turns import Turns
@@ -17,12 +17,21 @@ class Playback:
     """Some media, played one after the other."""
 
     def __init__(
-        self, playback_id: str, *, channel_id: str, media: list[str], turns: Turns, timing: Timing, tell: Tell
+        self,
+        playback_id: str,
+        *,
+        channel_id: str,
+        media: list[str],
+        lengths: Mapping[str, float],
+        turns: Turns,
+        timing: Timing,
+        tell: Tell,
     ) -> None:
-        """`tell` hears PlaybackStarted, PlaybackContinuing and PlaybackFinished."""
+        """`lengths` are the seconds of what was fetched; `tell` hears PlaybackStarted, -Continuing and -Finished."""
         self.id = playback_id
         self.channel_id = channel_id
         self.media = media
+        self._lengths = lengths
         self.state = "queued"
         self.position = 0
         self._turns = turns
@@ -53,7 +62,8 @@ class Playback:
             self._timer.cancel()
 
     def _play_one(self) -> None:
-        seconds = _seconds(self.media[self.position])
+        media = self.media[self.position]
+        seconds = self._lengths.get(media, _seconds(media))
         if seconds is None:
             self._finish("failed")
         else:
@@ -77,10 +87,10 @@ class Playback:
 
 
 def _seconds(media: str) -> float | None:
-    """How long `media` lasts; None for what cannot be played."""
+    """How long media of the engine's own last; None for what cannot be played, or would have to be fetched."""
     scheme, _, rest = media.partition(":")
     if scheme == "say":
         return min(max(len(rest) * _CHARACTER_SECONDS, _SHORTEST_SPEECH_SECONDS), _LONGEST_SPEECH_SECONDS)
-    if scheme == "sound" and not rest.startswith("no-such-"):
+    if scheme == "sound" and not rest.startswith(("no-such-", "http")):
         return _SOUND_SECONDS
     return None

@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 _CHANGING = [
-    (r"\b([a-z]+)_[0-9]{8}T[0-9]{6}\.[0-9]{9}", r"\1_20260529T120000.000000000"),
+    (r"\b([a-z]+(?:_call)?)_[0-9]{8}T[0-9]{6}\.[0-9]{9}", r"\1_20260529T120000.000000000"),
     (r"\b[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\.[0-9]{3}Z", "2026-05-29T12:00:00.000Z"),
     (r"\b[0-9]{4}-[0-9]{2}-[0-9]{2}T00:00:00Z", "2026-05-01T00:00:00Z"),
     (r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", "1b4e28ba-2fa1-4d2f-9c3b-6a0e5d7c8f10"),
@@ -16,6 +16,7 @@ _CHANGING = [
     (r'"next_cursor": "[^"]+"', '"next_cursor": "MTA0Mg"'),
     (r'"webhook_secret": "[^"]+"', '"webhook_secret": "Yo6dXq3bN0wR8sT1uV5zA7cE9gI2kM4pQjLhFfDdBb0"'),
     (r'"version_id": [0-9]+', '"version_id": 7'),
+    (r"expires=[0-9]+&signature=[\w-]+", "expires=1780056900&signature=f3mVnR0sT8uY1wZ5xA7cE9gI2kM4pQjLhFfDdBb0Yo6"),
     (r'"duration_ms": [0-9]+', '"duration_ms": 12'),
 ]
 

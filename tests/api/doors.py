@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from minivoice import schema
+from minivoice import clock, schema
 from minivoice.openapi import examples
 from minivoice.openapi.document import operations
 from telephony.models import Number
 from tests import factories
 from tests.api.canon import canonical
 from tests.calls import steps
+from tests.calls.recordings.tape import shown
 from tests.conftest import Actor
 from webhooks.models import WebhookEvent
 
@@ -55,7 +56,10 @@ def every() -> list[Door]:
 
 
 def own(actor: Actor) -> dict[str, str]:
-    """Make one of all that a path can name for `actor`; return the names by what paths call them."""
+    """Make one of all that a path can name for `actor`; return the names by what paths call them.
+
+    The call is up; the engine is a Tape.
+    """
     actor.customer.caller_id_policy = "any"
     actor.customer.save()
     actor.application.webhook_url = "https://example.com/webhooks"
@@ -65,15 +69,18 @@ def own(actor: Actor) -> dict[str, str]:
         customer=actor.customer, application=actor.application, number_e164="+15551239999"
     )
     trunk = factories.TrunkFactory(customer=actor.customer, proxy="sip.acme.example")
-    call = steps.place(actor)
+    call = steps.dial(actor)
+    steps.answer(call, at=clock.now())
+    recording = shown(call)
     return {
         "application_id": actor.application.public_id,
         "key_id": actor.application.keys.latest("id").public_id,
         "call_id": call.public_id,
-        "delivery_id": WebhookEvent.objects.get(call_id=call.public_id).delivery_id,
+        "delivery_id": WebhookEvent.objects.get(call_id=call.public_id, type="call.created").delivery_id,
         "did_id": number.public_id,
         "number_e164": number.number_e164,
         "trunk_id": trunk.public_id,
+        "recording_id": recording.public_id,
     }
 
 

@@ -8,18 +8,22 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.db import connection
 
 from applications.models import ApiKey, Application, Customer
 from billing.models import Balance, Rate
 from calls import idempotency, rendering
+from calls.models import Call
+from calls.recordings import recorder
 from minivoice import clock
 from telephony import link
-from telephony.engines.facts import Answer
+from telephony.engines.facts import Answer, EngineUnreachable
 from telephony.models import Engine, Number, Trunk
 from tests import factories
 from tests.api.canon import canonical
 from tests.calls import steps
+from tests.calls.recordings.tape import Tape, kept
 from tests.conftest import Actor
 from webhooks import deliveries
 from webhooks.deliveries import Result
@@ -53,6 +57,28 @@ def an_ended_call(stage: Stage) -> None:
     steps.answer(call, at=now)
     steps.end(call, at=now + timedelta(seconds=40.5))
     stage.name(call.public_id)
+
+
+def a_call_that_is_up(stage: Stage) -> None:
+    engine = Tape()
+    stage.patch.setattr(link, "adapter", lambda: engine)
+    call = steps.dial(stage.acme, metadata={"order": 7})
+    steps.answer(call, at=clock.now())
+    stage.name(call.public_id)
+
+
+def a_call_that_is_recorded(stage: Stage) -> None:
+    a_call_that_is_up(stage)
+    recorder.start(call=Call.objects.get(), now=clock.now())
+
+
+def a_recording(stage: Stage) -> None:
+    a_call_that_is_up(stage)
+    stage.name(kept(Call.objects.get()).public_id)
+
+
+def an_engine_that_does_not_record(stage: Stage) -> None:
+    stage.patch.setattr(link.adapter(), "fails_with", dict.fromkeys(("snoop", "stop"), EngineUnreachable("frozen")))
 
 
 def the_key_order_7_used(stage: Stage) -> None:
@@ -152,11 +178,20 @@ def a_trunk(stage: Stage) -> None:
     stage.name(trunk.public_id)
 
 
+def two_trunks_which_is_the_limit(stage: Stage) -> None:
+    factories.TrunkFactory.create_batch(2, customer=stage.acme.customer)
+    stage.patch.setattr(settings, "MOST_TRUNKS", 2)
+
+
 GIVEN: dict[str, Callable[[Stage], Any]] = {
     given.__name__.replace("_", " "): given
     for given in (
         a_call,
         an_ended_call,
+        a_call_that_is_up,
+        a_call_that_is_recorded,
+        a_recording,
+        an_engine_that_does_not_record,
         the_key_order_7_used,
         the_key_order_7_used_for_another,
         the_key_order_7_under_way,
@@ -174,6 +209,7 @@ GIVEN: dict[str, Callable[[Stage], Any]] = {
         a_second_key,
         a_number,
         a_trunk,
+        two_trunks_which_is_the_limit,
     )
 } | {
     "no trunk": lambda stage: Trunk.objects.update(is_active=False),

@@ -20,6 +20,7 @@ from tests import factories
 from tests.api import doors
 from tests.api.doors import Door
 from tests.calls import steps
+from tests.calls.recordings.tape import shown
 from tests.conftest import Actor
 from webhooks.models import DeliveryAttempt, WebhookEvent
 
@@ -128,6 +129,7 @@ def one_more(actor: Actor, names: dict[str, str], number: int) -> None:
     event = WebhookEvent.objects.get(delivery_id=names["delivery_id"])
     DeliveryAttempt.objects.create(event=event, number=number + 1, started_at=now, duration_ms=5, response="ok")
     CallEvent.objects.create(call=Call.objects.get(public_id=names["call_id"]), at=now, kind="accepted", data={})
+    shown(Call.objects.get(public_id=names["call_id"]))
 
 
 # Pages
@@ -154,6 +156,7 @@ def crowded(acme: Actor, mine: dict[str, str]) -> dict[str, str]:
 AT = "timestamptz '2026-01-01 00:00:00Z' + n * interval '1 second'"
 CALLS = {
     "public_id": "'call_' || n",
+    "provider_call_id": "gen_random_uuid()",
     "accepted_at": AT,
     "to_number": "'+1555123' || lpad((n % 5000)::text, 4, '0')",
     "status": "CASE WHEN n % 100 = 0 THEN 'failed' ELSE 'completed' END",
@@ -186,12 +189,16 @@ EVENTS = {
 
 
 def fill(model: Any, pattern: Any, different: dict[str, str], rows: int = ROWS) -> None:
-    """Insert copies of a row, which keep its columns but those that are different; older than it, by their keys."""
+    """Insert copies of a row, which keep its columns but those that are different; older than it, by their keys.
+
+    Rows after it make room.
+    """
     table = model._meta.db_table
     columns = [field.column for field in model._meta.concrete_fields if not field.primary_key]
     values = [different.get(column, f"pattern.{column}") for column in columns]
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL session_replication_role = replica")  # no look at foreign keys, row by row
+        cursor.execute(f"DELETE FROM {table} WHERE id > {pattern.pk}")
         cursor.execute(f"UPDATE {table} SET id = id + {rows} WHERE id = {pattern.pk}")
         cursor.execute(
             f"INSERT INTO {table} (id, {', '.join(columns)}) SELECT {pattern.pk} + n, {', '.join(values)} "

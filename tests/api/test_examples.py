@@ -78,10 +78,12 @@ def test_the_example_is_valid_by_the_openapi(name: str) -> None:
         check_response(operation, status, example["answer"].get("body"))
 
 
-def test_every_operation_has_an_example_that_succeeds() -> None:
+def test_every_operation_that_answers_json_has_an_example_that_succeeds() -> None:
     shown = {each["operation"] for each in examples.every().values() if each["answer"]["status"] < 300}
 
-    assert shown == {operation.name for _, _, _, operation in operations()}
+    assert shown == {
+        operation.name for _, _, _, operation in operations() if "audio/wav" not in operation.answers.values()
+    }
 
 
 def test_every_error_code_has_an_example() -> None:

@@ -172,7 +172,8 @@ def test_a_poisoned_name_in_a_path_is_nobodys(door: Door, acme: Actor, mine: dic
 
 @pytest.mark.parametrize(("door", "parameter"), ASKED, ids=str)
 def test_a_poisoned_query_is_refused_by_name(door: Door, parameter: str, acme: Actor, mine: dict[str, str]) -> None:
-    free = {"parent_call_id", "call_id"}  # a text that names a row: what names none lists none
+    free = {"parent_call_id", "call_id", "language"}  # a text that names something: what names none lists none
+    of_links = {"expires", "signature"}  # a link that is none is not looked at where there is a key
     path = door.path.format(**mine)
     others = "" if parameter == "to" or "?" not in door.address(mine) else "&to=%2B15551230002"
     texts = {what: quote(text, safe="") for what, text in TEXTS.items() if text}
@@ -181,6 +182,8 @@ def test_a_poisoned_query_is_refused_by_name(door: Door, parameter: str, acme: A
             response = raw(acme, door, f"{path}?{parameter}={text}{others}", b"")
             if parameter in free and response.status_code == 200:
                 assert response.json()["data"] == [], what
+            elif parameter in of_links:
+                assert response.status_code == 200, what
             else:
                 assert documented(door, response) == (400, "invalid_request"), what
                 assert response.json()["error"]["param"] == parameter, what

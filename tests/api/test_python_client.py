@@ -22,6 +22,8 @@ from minivoice.openapi.document import operations
 from telephony.models import Number
 from tests import factories
 from tests.api.contract import described, find
+from tests.calls import steps
+from tests.calls.recordings.tape import kept
 from tests.conftest import Actor
 from tests.webhooks.receiver import Received, Receiver, Reply, respond
 from webhooks import signing
@@ -113,6 +115,17 @@ def test_none_clears_what_is_not_given_stays(client: minivoice_client.Client, ac
 @pytest.mark.django_db(transaction=True)
 def test_finds_a_number_by_its_digits(client: minivoice_client.Client) -> None:
     assert client.get_did_by_number("+15551230001")["id"] == Number.objects.get().public_id
+
+
+@pytest.mark.django_db(transaction=True)
+def test_fetches_the_audio_of_a_recording(client: minivoice_client.Client, acme: Actor) -> None:
+    call = steps.dial(acme)
+    steps.answer(call, at=clock.now())
+    recording = kept(call)
+
+    audio = client.get_recording_audio(recording.public_id)
+
+    assert (audio[:4], len(audio)) == (b"RIFF", recording.size_bytes)
 
 
 @pytest.mark.django_db(transaction=True)

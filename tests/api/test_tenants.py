@@ -8,10 +8,12 @@ import pytest
 from django.apps import apps
 
 from calls.models import Call
+from minivoice import clock
 from tests import factories
 from tests.api import doors
 from tests.api.doors import Door
 from tests.calls import steps
+from tests.calls.recordings.tape import shown
 from tests.conftest import Actor, refusal
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("nobody_dials", "names")]
@@ -25,6 +27,7 @@ MISSING = {
     "did_id": "did_20200101T000000.000000000",
     "number_e164": "+15550000000",
     "trunk_id": "trunk_20200101T000000.000000000",
+    "recording_id": "rec_call_20200101T000000.000000000",
 }
 NAMING = [door for door in doors.every() if "{" in door.path]
 LISTS = [door for door in doors.every() if door.method == "get" and "{" not in door.path]
@@ -93,7 +96,8 @@ def test_anothers_row_is_like_none_and_stays_as_it_is(
 @pytest.mark.parametrize("door", [door for door in NAMING if "{call_id}" in door.path], ids=str)
 def test_a_call_of_the_customers_other_application_is_like_none(door: Door, acme: Actor, mine: dict[str, str]) -> None:
     beside = another_application(acme)
-    call = steps.place(beside)
+    call = steps.dial(beside)
+    steps.answer(call, at=clock.now())
 
     missing = door.knock(acme, mine | {"call_id": MISSING["call_id"]})
     another = door.knock(acme, mine | {"call_id": call.public_id})
@@ -203,6 +207,15 @@ def send(door: Door, actor: Actor, names: Mapping[str, str], fields: dict[str, A
     return door.knock(actor, names, **fields) if door.body is not None else actor.client().get(door.path, fields)
 
 
+def test_a_recording_of_the_customers_other_application_is_like_none(acme: Actor) -> None:
+    theirs = doors.own(another_application(acme))["recording_id"]
+    client = acme.client()
+
+    for path in (f"/v1/recordings/{theirs}", f"/v1/recordings/{theirs}/audio"):
+        assert refusal(client.get(path)) == (404, "not_found")
+    assert refusal(client.delete(f"/v1/recordings/{theirs}")) == (404, "not_found")
+
+
 def another_application(actor: Actor) -> Actor:
     """The same customer's, with a key."""
     beside = factories.ApplicationFactory(customer=actor.customer, name="Back office")
@@ -219,6 +232,7 @@ def several(actor: Actor) -> None:
             customer=actor.customer, number_e164=f"+1555{actor.customer.pk % 10**5:05d}{number:02d}"
         )
         factories.top_up(actor.customer, "1")
+        shown(actor.customer.call_set.earliest("id"))
         steps.place(actor)
 
 

@@ -33,6 +33,7 @@ class Account:
     cap: Fraction | None
     posted: Fraction = Fraction(0)
     held: Fraction = Fraction(0)
+    lowered: Fraction = Fraction(0)
     spent: dict[date, Fraction] = field(default_factory=lambda: defaultdict(Fraction))
     posted_after: list[Fraction] = field(default_factory=list)
 
@@ -43,6 +44,10 @@ class Account:
     def post(self, amount: Fraction) -> None:
         self.posted += amount
         self.posted_after.append(self.posted)
+
+    def grant(self, amount: Fraction) -> None:
+        self.held += amount
+        self.lowered = self.lowered if amount == 0 else Fraction(0)
 
 
 @dataclass
@@ -94,7 +99,18 @@ class LedgerModel(RuleBasedStateMachine):
         signed = -amount if takes and kind == Entry.Kind.ADJUSTMENT else amount
         self.write(who, kind, signed, key=f"key:{name}", reference=f"reference:{name}")
         self.accounts[who].post(Fraction(signed))
+        self.accounts[who].lowered += max(Fraction(-signed), 0)
         return who, name
+
+    @rule(who=accounts, limit=amounts)
+    def set_limit(self, who: int, limit: Decimal) -> None:
+        account = self.accounts[who]
+        by = Fraction(limit) - account.credit
+        with transaction.atomic():
+            ledger.lock(customer_id=account.customer_id, now=self.now)
+            ledger.raise_limit(customer_id=account.customer_id, by=reference.decimal(by))
+        account.credit += by
+        account.lowered += max(-by, 0)
 
     @rule(known=posted, who=accounts, amount=amounts, by_key=st.booleans())
     def post_again(self, known: tuple[int, str], who: int, amount: Decimal, by_key: bool) -> None:
@@ -127,7 +143,8 @@ class LedgerModel(RuleBasedStateMachine):
         )
 
         assert held.is_open == (amount <= account.posted + account.credit - account.held or amount == 0)
-        account.held += amount if held.is_open else 0
+        if held.is_open:
+            account.grant(amount)
         self.held.append(held)
 
     @precondition(lambda self: self.held)
@@ -144,15 +161,17 @@ class LedgerModel(RuleBasedStateMachine):
         if extended is None:
             return
         reached = self.reachable(held, by_seconds, most_seconds)
-        added = reference.cost_of(held.price, reached) - held.amount if reached > held.funded_seconds else 0
-        held.funded_seconds, held.amount, account.held = reached, held.amount + added, account.held + added
+        is_longer = reached > held.funded_seconds
+        added = reference.cost_of(held.price, reached) - held.amount if is_longer else Fraction(0)
+        held.funded_seconds, held.amount = reached, held.amount + added
+        account.grant(added)
         assert (extended.funded_seconds, extended.amount) == (reached, held.amount)
         assert extended.added == added
 
     def reachable(self, held: Held, by_seconds: int, most_seconds: int) -> int:
         """Walk on from boundary to boundary: one step in any case, more within `by_seconds`, while there is money."""
         reached = held.funded_seconds
-        affordable = held.amount + held.account.room(self.now.date())
+        affordable = held.amount + max(held.account.room(self.now.date()), 0)
         while reached < most_seconds:
             following = reached + held.price.subsequent_increment
             if following > held.funded_seconds + by_seconds and reached > held.funded_seconds:
@@ -209,7 +228,8 @@ class LedgerModel(RuleBasedStateMachine):
         for account in self.accounts:
             who = account.customer_id
             posted += [(who, after) for after in account.posted_after]
-            held.append((who, account.posted, account.held))
+            held.append((who, account.posted, account.held, account.lowered))
+            assert account.posted + account.credit - account.held + account.lowered >= 0
             spent += [(who, day, charged) for day, charged in sorted(account.spent.items()) if charged]
         open_holds = sorted((held.key, held.amount) for held in self.held if held.is_open)
 
@@ -220,7 +240,7 @@ class LedgerModel(RuleBasedStateMachine):
 
 
 QUESTIONS = (  # not through models: it is asked after every step
-    "SELECT customer_id, posted, held FROM billing_balance WHERE customer_id = ANY(%s) ORDER BY 1",
+    "SELECT customer_id, posted, held, lowered FROM billing_balance WHERE customer_id = ANY(%s) ORDER BY 1",
     "SELECT customer_id, posted_after FROM billing_entry WHERE customer_id = ANY(%s) ORDER BY 1, id",
     "SELECT customer_id, day, charged FROM billing_spendday WHERE customer_id = ANY(%s) ORDER BY 1, 2",
     "SELECT key, amount FROM billing_hold WHERE customer_id = ANY(%s) AND closed_at IS NULL ORDER BY 1",

@@ -78,6 +78,16 @@ def test_the_fee_is_paid_once_and_a_minimum_pays_for_the_talk_below_it() -> None
     assert (extension.funded_seconds, extension.amount) == (180, Decimal("2.05"))
 
 
+def test_talk_that_a_minimum_pays_for_is_had_with_nothing_left() -> None:
+    of = price(10, 10, least="1.00")
+    customer = customer_with_hold(of, funds="50")
+    Balance.objects.update(day_cap=Decimal("0.50"))  # lowered by staff: less than is held
+
+    extension = extend(customer, of)
+
+    assert (extension.funded_seconds, extension.added, extension.limited_by) == (100, 0, "day_cap")
+
+
 def test_the_day_cap_limits_it_and_is_named() -> None:
     of = price(60, 60)
     customer = customer_with_hold(of, funds="50", day_cap=Decimal("1.30"))

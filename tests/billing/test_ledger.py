@@ -159,13 +159,14 @@ def test_a_duplicate_changes_nothing_without_a_transaction_too(acme: Customer) -
 
 
 def test_ids_that_meet_in_one_microsecond_lose_no_entry(acme: Customer, monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn = iter([7, 7, 7, 8])
-    monkeypatch.setattr("minivoice.ids.secrets.randbelow", lambda _: next(drawn))
+    draws = iter([7] * 20)  # as if all the thousand ids of a microsecond were taken by one
+    monkeypatch.setattr("minivoice.ids.secrets.randbelow", lambda _: next(draws))
 
-    first, second = post(acme, "1"), post(acme, "1")
+    entries = [post(acme, "1") for _ in range(3)]
 
-    assert (first.public_id[-3:], second.public_id[-3:]) == ("007", "008")
-    assert money(acme) == (12, 0)
+    assert [entry.public_id[-5:] for entry in entries] == ["00007", "01007", "02007"]
+    assert [entry.created_at for entry in entries] == [NOW] * 3
+    assert money(acme) == (13, 0)
 
 
 def test_posts_to_an_account_that_exists_only() -> None:
@@ -187,7 +188,7 @@ def test_takes_below_zero_when_staff_correct(acme: Customer) -> None:
         "UPDATE billing_entry SET amount = 1000000",
         "UPDATE billing_entry SET note = 'changed'",
         "DELETE FROM billing_entry",
-        "TRUNCATE billing_entry",
+        "TRUNCATE billing_entry CASCADE",
     ],
 )
 def test_the_database_refuses_to_change_entries(acme: Customer, statement: str) -> None:

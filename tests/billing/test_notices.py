@@ -3,16 +3,17 @@
 import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from smtplib import SMTPServerDisconnected
 from typing import Any
 
 import pytest
 from django.core import mail
 
-from applications.models import Application, Customer
+from applications import mail as post
+from applications.models import Application, Customer, Notice
 from billing import ledger, notices
-from billing.models import Balance, Notice
+from billing.models import Balance
 from tests import factories
+from webhooks import outbox
 from webhooks.models import WebhookEvent
 
 pytestmark = pytest.mark.django_db
@@ -68,6 +69,31 @@ def test_tells_each_application_that_lists_the_event(customer: Customer) -> None
     }
 
 
+def test_an_account_that_cannot_be_told_holds_up_none_after_it(
+    customer: Customer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = listening(customer)
+    other = factories.CustomerFactory(name="globex")
+    factories.open_account(other, funds="1", low_mark=Decimal(5))
+    wanted = listening(other)
+    hold(customer, "call-1", "6")
+    publish = outbox.publish
+
+    def fail_once(*, application: Application, **more: Any) -> str:
+        if application == broken:
+            raise RuntimeError("a fault of one account")
+        return publish(application=application, **more)
+
+    with monkeypatch.context() as fault:
+        fault.setattr(outbox, "publish", fail_once)
+        look()
+    assert [event.application for event in WebhookEvent.objects.all()] == [wanted]
+    assert f"customer {customer.pk} is left to the next look" in caplog.text
+
+    look(1)
+    assert {event.application for event in WebhookEvent.objects.all()} == {wanted, broken}
+
+
 def test_says_nothing_at_the_mark_itself(customer: Customer) -> None:
     listening(customer)
     hold(customer, "call-1", "5")
@@ -109,8 +135,8 @@ def test_mails_the_contact_address_and_spares_it_the_next_hour(customer: Custome
         look(minutes)
     assert WebhookEvent.objects.count() == 3
 
-    assert notices.send(now=NOON) == 1
-    assert notices.send(now=NOON) == 0
+    assert post.send(now=NOON) == 1
+    assert post.send(now=NOON) == 0
     (letter,) = mail.outbox
     assert (letter.to, letter.subject) == (["ops@acme.example"], "Your balance is low")
     assert letter.body == "Your balance is low: 4.00 USD is available, which is less than 5.00."
@@ -144,30 +170,3 @@ def test_mails_nobody_without_an_address_or_a_mail_server(customer: Customer, se
     look()
     assert not Notice.objects.exists()
     assert WebhookEvent.objects.count() == 1
-
-
-def test_a_mail_that_cannot_be_sent_is_tried_five_times_more(
-    customer: Customer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(*_: Any) -> None:
-        raise SMTPServerDisconnected
-
-    monkeypatch.setattr(notices, "send_mail", fail)
-    Balance.objects.update(day_cap=None)
-    hold(customer, "call-1", "6")
-    look()
-    minutes = 0
-    while (notice := Notice.objects.get()).next_attempt_at is not None:
-        minutes = int((notice.next_attempt_at - NOON).total_seconds()) // 60
-        assert notices.send(now=notice.next_attempt_at) == 0
-    assert (notice.attempts, notice.sent_at, minutes) == (6, None, 1 + 5 + 30 + 120 + 360)
-
-
-def test_a_mail_whose_sender_died_is_due_again(customer: Customer) -> None:
-    Balance.objects.update(day_cap=None)
-    hold(customer, "call-1", "6")
-    look()
-    assert notices._claim(NOON) is not None
-
-    assert notices.send(now=NOON + timedelta(seconds=119)) == 0
-    assert notices.send(now=NOON + timedelta(seconds=120)) == 1

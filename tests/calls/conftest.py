@@ -7,7 +7,7 @@ import pytest
 from minivoice import clock
 from telephony import link
 from tests import factories
-from tests.calls.steps import FakeEngine
+from tests.calls.recordings.tape import Tape
 
 
 @pytest.fixture(autouse=True)
@@ -16,9 +16,9 @@ def _nobody_dials(nobody_dials: None) -> None:
 
 
 @pytest.fixture
-def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
+def engine(monkeypatch: pytest.MonkeyPatch) -> Tape:
     """The engine at the edge: it takes every call unless told otherwise."""
-    fake = FakeEngine()
+    fake = Tape()
     monkeypatch.setattr(link, "adapter", lambda: fake)
     return fake
 

@@ -23,6 +23,7 @@ class FakeEngine:
         self.hung_up: list[str] = []
         self.causes: list[int] = []  # told to callers who were turned away
         self.up: list[Channel] = []
+        self.clock_ahead = timedelta(0)  # of ours
         self._lock = threading.Lock()
 
     def originate(self, **asked: Any) -> Answer:
@@ -38,6 +39,9 @@ class FakeEngine:
 
     def channels(self) -> list[Channel]:
         return self.up
+
+    def now(self) -> datetime:
+        return clock.now() + self.clock_ahead
 
 
 def order(**changes: Any) -> commands.Order:

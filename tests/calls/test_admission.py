@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 from django.apps import apps
 
+from applications import limits
 from applications.models import Customer
 from billing import ledger
 from billing.models import Balance, DeckVersion, Entry, Rate, SpendDay
@@ -201,6 +202,20 @@ def test_the_window_of_calls_per_second_slides_by_the_databases_clock(acme: Acto
 
     assert place(acme)
     assert refused(acme) == "cps_limit_reached"
+
+
+def test_limits_until_a_date_are_those_that_count(acme: Actor) -> None:
+    Customer.objects.update(max_concurrent_calls=1, max_cps=100)
+    place(acme)
+    assert refused(acme) == "concurrent_call_limit_reached"
+    limits.give(
+        Customer.objects.get(pk=acme.customer.pk), concurrent_calls=2, cps=None, until=clock.now() + timedelta(hours=1)
+    )
+    call = place(acme)
+    assert call.timeline.get().data["max_concurrent_calls"] == 2
+    assert refused(acme) == "concurrent_call_limit_reached"
+    Customer.objects.update(temporary_concurrent_calls=9, temporary_until=clock.now())
+    assert refused(acme) == "concurrent_call_limit_reached"
 
 
 def test_the_message_of_a_limit_names_it_and_where_it_stands(acme: Actor) -> None:

@@ -1,6 +1,7 @@
 """What we do to the engine: each attempt is claimed, then asked for, once."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -41,6 +42,26 @@ def test_dials_each_attempt_once(acme: Actor, engine: FakeEngine) -> None:
 
     assert (dialing.drain(), dialing.drain()) == (2, 0)
     assert len(engine.originated) == 2
+
+
+def test_what_cannot_be_said_to_an_engine_holds_up_nothing(
+    acme: Actor, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unfit, fit = place(acme, to_number="+15551230009"), place(acme)
+    originate = engine.originate
+
+    def picky(**asked: Any) -> Answer:
+        if "+15551230009" in asked["endpoint"]:
+            raise ValueError("no place for it in a header")
+        return originate(**asked)
+
+    monkeypatch.setattr(engine, "originate", picky)
+
+    assert dialing.drain() == 2
+
+    unfit.refresh_from_db()
+    fit.refresh_from_db()
+    assert (unfit.end_reason, fit.status) == ("originate_failed", "dialing")
 
 
 def test_leaves_what_is_not_due_yet(acme: Actor, engine: FakeEngine) -> None:
@@ -185,17 +206,35 @@ def test_an_end_that_was_heard_comes_before_a_list_that_lacks_the_channel(acme: 
     assert (call.status, call.end_reason, call.duration_seconds) == ("completed", "hangup", 10)
 
 
-def test_a_channel_hung_up_was_alive_until_then(acme: Actor, engine: FakeEngine) -> None:
-    """Once a hang-up whose outcome went unheard was billed to the last list before it."""
+def test_a_hang_up_does_not_wait_for_the_engines_clock(
+    acme: Actor, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = dial(acme)
+    answer(call, at=clock.now())
+
+    def silent() -> None:
+        raise EngineUnreachable("no word of the time")
+
+    monkeypatch.setattr(engine, "now", silent)
+
+    call.refresh_from_db()
+    assert dialing.hang_up(call=call, reason=Reason.HANGUP, by=Party.API, now=clock.now())
+    assert engine.hung_up == [str(latest(call).channel_id)]
+
+
+def test_a_channel_hung_up_was_alive_until_then_by_the_engines_clock(acme: Actor, engine: FakeEngine) -> None:
+    """Once a hang-up whose outcome went unheard was billed to the last list before it; then, to our own clock."""
     call, now = dial(acme), clock.now()
+    engine.clock_ahead = timedelta(seconds=30)
     answer(call, at=now)
 
-    dialing.hang_up(call=call, reason=Reason.HANGUP, by=Party.API, now=now + timedelta(seconds=30))
+    dialing.hang_up(call=call, reason=Reason.HANGUP, by=Party.API, now=now)
     for seconds in (41, 46):
         reconcile(now=now + timedelta(seconds=seconds))
 
     call.refresh_from_db()
-    assert (call.status, call.end_reason, call.duration_seconds) == ("completed", "hangup", 30)
+    assert (call.status, call.end_reason) == ("completed", "hangup")
+    assert 30 <= call.duration_seconds <= 35
 
 
 def test_a_channel_seen_again_was_never_missing(acme: Actor, engine: FakeEngine) -> None:

@@ -17,7 +17,8 @@ def parse(*actions: Any) -> list[Action]:
     ("name", "params"),
     [
         ("say", {"text": "Hi"}),
-        ("say", {"text": "ä" * 4000, "voice": "anna", "language": "de-DE"}),
+        ("say", {"text": "ä" * 4000, "voice": "de"}),
+        ("play", {"url": "https://example.test/tone.mp3", "loop": 100}),
         ("pause", {"seconds": 0.1}),
         ("redirect", {"url": "https://example.test/next", "method": "POST", "max_redirects": 0}),
         ("hangup", {}),
@@ -152,3 +153,60 @@ def test_takes_200_actions_and_not_201() -> None:
     assert len(parse(*[{"hangup": {}}] * 200)) == 200
     with pytest.raises(document.InvalidDocument, match="at most 200 actions"):
         parse(*[{"hangup": {}}] * 201)
+
+
+def test_counts_the_actions_of_fallbacks_too() -> None:
+    def bridge(many: int) -> dict[str, Any]:
+        return {"bridge": {"to": "+15551230002", "fallback": [{"hangup": {}}] * many}}
+
+    assert len(parse(bridge(99), bridge(99))) == 2
+    with pytest.raises(document.InvalidDocument, match="at most 200 actions"):
+        parse(bridge(99), bridge(100))
+
+
+@pytest.mark.parametrize(
+    ("asked", "voice"),
+    [
+        ({}, None),
+        ({"voice": "EN-US"}, "en-us"),
+        ({"language": "de-DE"}, "de"),
+        ({"language": "en-us"}, "en-us"),
+        ({"language": "en"}, "en"),
+        ({"language": "pt-BR"}, "pt-br"),
+        ({"language": "pt-PT"}, "pt"),
+        ({"language": "zh-CN"}, "cmn"),
+        ({"voice": "en-gb-scotland", "language": "en-GB"}, "en-gb-scotland"),
+        ({"voice": None, "language": None}, None),
+    ],
+)
+def test_settles_on_a_voice(asked: dict[str, Any], voice: str | None) -> None:
+    [say, gather] = parse({"say": {"text": "Hi", **asked}}, {"gather": {"prompt": "Press", **asked}})
+    assert (say.params.get("voice"), gather.params.get("voice")) == (voice, voice)
+
+
+@pytest.mark.parametrize(
+    ("action", "complaint"),
+    [
+        ({"say": {"text": "Hi", "voice": "anna"}}, "$.actions[0].say.voice: must be an id of GET /v1/voices"),
+        ({"say": {"text": "Hi", "language": "tlh-X"}}, "$.actions[0].say.language: must be one of GET /v1/voices"),
+        ({"gather": {"voice": "de", "language": "fr"}}, "$.actions[0].gather.language: must be one that de speaks"),
+        ({"play": {}}, "$.actions[0].play.url: is required"),
+        ({"play": {"url": "ftp://example.test/a.wav"}}, "$.actions[0].play.url: must be a valid URL"),
+        ({"play": {"url": "http://127.0.0.1/a.wav"}}, "$.actions[0].play.url: must be a valid URL"),
+        ({"play": {"url": "http://example.test/", "loop": 101}}, "$.actions[0].play.loop: must be at most 100"),
+        ({"play": {"url": "http://example.test/", "loop": 0}}, "$.actions[0].play.loop: must be at least 1"),
+    ],
+)
+def test_names_what_cannot_be_heard(action: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(document.InvalidDocument) as refused:
+        parse(action)
+    assert str(refused.value) == complaint
+
+
+@pytest.mark.parametrize("action", [{"x" * 100_000: {}}, {"type": "x" * 100_000}, {"type": ["x" * 100_000]}])
+def test_what_a_document_calls_an_action_is_told_in_part(action: dict[str, Any]) -> None:
+    """It is told on the timeline, whose lines were once as long as the document."""
+    with pytest.raises(document.InvalidDocument) as refused:
+        parse(action)
+
+    assert len(str(refused.value)) < 200

@@ -1,10 +1,10 @@
 """The next trunk: tried where nobody can have been rung, never where a phone may have rung."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytest
 
-from calls import dialing, lifecycle
+from calls import dialing, failover, lifecycle
 from minivoice import clock
 from telephony.engines.facts import Fact, Kind
 from telephony.models import Trunk
@@ -69,6 +69,21 @@ def test_the_next_trunk_is_never_tried_after_a_ring(
 
 
 @pytest.mark.usefixtures("second_trunk")
+@pytest.mark.parametrize("sip_code", NEXT)
+@pytest.mark.parametrize(("later_seconds", "is_over"), [(1, True), (-1, False)])
+def test_the_next_trunk_is_never_tried_after_a_ring_that_may_have_gone_unheard(
+    acme: Actor, engine: FakeEngine, now: datetime, sip_code: int | None, later_seconds: int, is_over: bool
+) -> None:
+    """Once the switchboard's socket was away while it rang, and a refusal after that rang the phone a second time."""
+    call = dial(acme)
+    heard_since = clock.now() + timedelta(seconds=later_seconds)
+
+    tell(call, Kind.ENDED, at=now, sip_code=sip_code, cause=TRANSPORT_FAILED, heard_since=heard_since)
+
+    assert (call.is_final, call.attempts.count()) == ((True, 1) if is_over else (False, 2))
+
+
+@pytest.mark.usefixtures("second_trunk")
 def test_at_most_three_trunks_are_tried_one_after_the_other(acme: Actor, engine: FakeEngine, now: datetime) -> None:
     for priority in (30, 40):
         factories.TrunkFactory(priority=priority)
@@ -87,7 +102,7 @@ def test_at_most_three_trunks_are_tried_one_after_the_other(acme: Actor, engine:
 def test_no_trunk_is_tried_after_the_setup_time(acme: Actor, engine: FakeEngine) -> None:
     call = dial(acme)
 
-    end(call, at=clock.now() + lifecycle.SETUP_TIME, sip_code=503)
+    end(call, at=clock.now() + failover.SETUP_TIME, sip_code=503)
 
     assert (call.end_reason, call.attempts.count()) == ("trunk_failed", 1)
 

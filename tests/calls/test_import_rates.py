@@ -138,9 +138,9 @@ def test_the_preview_says_what_changes(tmp_path: Path, deck: RateDeck) -> None:
 
     assert line_of(said, "dearer") == "dearer 1 1 0.50 → 0.60"
     assert line_of(said, "cheaper") == "cheaper 1 2 0.50 → 0.40"
-    assert line_of(said, "mixed") == "mixed 1 3 0.50 → 0.60"
-    assert line_of(said, "blocked") == "blocked 1 4 0.50 → 0.50"
-    assert line_of(said, "unblocked") == "unblocked 1 6 0.50 → 0.50"
+    assert line_of(said, "mixed") == "mixed 1 3 0.50 60/60 → 0.60 1/1"
+    assert line_of(said, "blocked") == "blocked 1 4 0.50 → blocked"
+    assert line_of(said, "unblocked") == "unblocked 1 6 blocked → 0.50"
     assert line_of(said, "removed") == "removed 1 5 0.50 → none"
     assert line_of(said, "new") == "new 2 7 none → 0.50, 8 none → 0.50"
     assert line_of(said, "invalid").startswith("invalid 1")

@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from calls import sweeps
+from calls import commands, sweeps
 from calls.flow import store
 from calls.flow.document import Action
+from calls.flow.fetching import Fetched
 from calls.models import Call, Flow
 from minivoice import clock
 from telephony.engines.facts import Kind
@@ -51,6 +52,44 @@ def test_a_running_flow_is_stopped_and_the_new_one_runs(stage: Stage, acme: Acto
     assert "instructions_replaced" in lines(stage.call)
 
 
+@pytest.mark.parametrize(
+    "action",
+    [
+        Action("pause", {"seconds": 60}),
+        Action("send_digits", {"digits": "1WWWWW2", "pause_before_ms": 0}),
+        Action("redirect", {"url": "https://example.test/slow", "method": "POST", "max_redirects": 10}),
+    ],
+)
+def test_what_any_action_waits_for_is_waited_for_no_longer(stage: Stage, acme: Actor, action: Action) -> None:
+    stage.engine.press = lambda channel_id, keys: None  # type: ignore[attr-defined]
+    stage.instruct(action, SAY)
+    waits, fetches = list(stage.board.wakes), list(stage.board.fetches)
+
+    instruct(acme, stage.call, {"actions": [{"pause": {"seconds": 60}}]})
+    switch(stage)
+    for _, _, token in waits:
+        stage.do(lambda lane, old=token: lane.woken(stage.channel_id, old))  # type: ignore[misc]
+    late = Fetched([SAY], "", 200, 1)
+    for _, _, token in fetches:
+        stage.do(lambda lane, old=token: lane.fetched(stage.channel_id, old, late))  # type: ignore[misc]
+
+    assert stage.engine.played == []
+    assert [line.data["action"] for line in stage.call.timeline.filter(kind="action_started")] == [action.name, "pause"]
+
+
+def test_who_is_on_hold_stays_so_until_the_new_flow_resumes(stage: Stage, acme: Actor) -> None:
+    music: list[str] = []
+    stage.engine.start_music = lambda channel_id: music.append("on")  # type: ignore[attr-defined]
+    stage.engine.stop_music = lambda channel_id: music.append("off")  # type: ignore[attr-defined]
+    stage.instruct(Action("hold", {}), Action("pause", {"seconds": 60}))
+
+    instruct(acme, stage.call, {"actions": [{"resume": {}}, BYE]})
+    switch(stage)
+
+    assert music == ["on", "off"]
+    assert not stage.call.timeline.filter(kind="action_failed").exists()
+
+
 def test_an_url_is_asked_for_the_instructions(stage: Stage, acme: Actor) -> None:
     stage.instruct(SAY)
 
@@ -59,6 +98,19 @@ def test_an_url_is_asked_for_the_instructions(stage: Stage, acme: Actor) -> None
 
     _, request, _ = stage.board.fetches[-1]
     assert (request.url, request.method, request.context["reason"]) == ("https://example.test/next", "POST", "redirect")
+
+
+def test_the_end_of_the_old_flow_does_not_hang_up_on_the_new_one(stage: Stage, acme: Actor) -> None:
+    stage.instruct(SAY)
+
+    instruct(acme, stage.call, {"actions": [BYE]})
+    stage.hear(Kind.PLAYED, playback_id=stage.engine.played[0])
+    assert stage.engine.hung_up == []
+    switch(stage)
+
+    assert len(stage.engine.played) == 2
+    stage.hear(Kind.PLAYED, playback_id=stage.engine.played[1])
+    assert stage.engine.hung_up == [stage.channel_id]
 
 
 def test_a_step_of_the_old_flow_is_not_written_over_the_new_one(stage: Stage, acme: Actor) -> None:
@@ -94,6 +146,18 @@ def test_a_tick_that_tells_a_busy_lane_again_does_not_begin_them_again(stage: St
         stage.do(lambda lane: lane.instruct(channel_id, call_id))
 
     assert len(stage.engine.played) == 2
+
+
+def test_new_instructions_wait_until_the_channel_is_ours(stage: Stage, acme: Actor) -> None:
+    """Once they began on a channel that a listing showed answered, and failed on it."""
+    stage.hear(Kind.ANSWERED)
+    instruct(acme, stage.call, {"actions": [BYE]})
+
+    switch(stage)
+    assert (stage.engine.played, len(sweeps.instructed())) == ([], 1)
+    stage.hear(Kind.ENTERED)
+
+    assert (len(stage.engine.played), sweeps.instructed()) == (1, [])
 
 
 @pytest.mark.django_db
@@ -132,6 +196,20 @@ def test_a_call_that_has_ended_is_told_nothing_more(acme: Actor, engine: FakeEng
 
     assert refusal(instruct(acme, call, {"actions": []})) == (409, "call_already_ended")
     assert not Flow.objects.exists()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("is_answered", [True, False])
+def test_a_call_that_is_being_hung_up_is_told_nothing_more(acme: Actor, engine: FakeEngine, is_answered: bool) -> None:
+    """Once it answered 200, and the instructions were never begun."""
+    call = dial(acme, answer_url="https://example.test/answer")
+    if is_answered:
+        answer(call, at=clock.now())
+    commands.hang_up(call=call, now=clock.now())
+
+    assert refusal(instruct(acme, call, {"actions": [BYE]})) == (409, "call_already_ended")
+    assert "instructions_replaced" not in lines(call)
+    assert not Flow.objects.exclude(generation=0).exists()
 
 
 @pytest.mark.django_db

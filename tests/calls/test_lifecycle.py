@@ -2,20 +2,23 @@
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import permutations
+from time import monotonic
 from typing import Any
 
 import pytest
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 from billing.models import Balance, Entry, Hold, Rate
 from calls import audit, dialing, lifecycle
 from calls.models import Attempt, Call, Flow, Party, Reason
 from telephony.engines.facts import Answer, Kind
+from tests import factories
 from tests.calls.steps import FakeEngine, answer, dial, end, latest, place, tell
 from tests.conftest import Actor
 from webhooks.models import WebhookEvent
@@ -397,6 +400,40 @@ def test_an_answer_that_the_engine_refused_to_take_ends_the_call_for_free(acme: 
     assert (call.status, call.end_reason, call.dialing_at) == ("failed", "originate_failed", None)
     assert Balance.objects.get(customer=acme.customer).held == 0
     assert events(call) == ["call.created", "call.failed"]
+
+
+@pytest.mark.usefixtures("audited")
+def test_what_waits_for_an_attempt_finds_it_though_its_trunk_changed(acme: Actor, now: datetime) -> None:
+    """A lock taken over a join with the trunk found no row any more, after it had waited for a claim elsewhere."""
+    call = place(acme)
+    attempt, spare = latest(call), factories.TrunkFactory(name="Spare", priority=20)
+
+    def take() -> Any:
+        try:
+            return lifecycle.taken(attempt_id=attempt.pk, now=now)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor() as threads:
+        with transaction.atomic():
+            Attempt.objects.filter(pk=attempt.pk).update(trunk=spare, state="claimed", claimed_at=now)
+            taking = threads.submit(take)
+            wait_for_a_lock()
+        assert taking.result(5).trunk_id == spare.pk
+
+
+def wait_for_a_lock() -> None:
+    """Wait until somebody waits for a lock of this database."""
+    deadline = monotonic() + 5
+    with connection.cursor() as cursor:
+        while monotonic() < deadline:
+            cursor.execute("SELECT pg_stat_clear_snapshot()")  # within a transaction, what is seen once stays
+            cursor.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            )
+            if cursor.fetchone()[0]:
+                return
+    raise AssertionError("nobody waits")
 
 
 @pytest.mark.usefixtures("audited")

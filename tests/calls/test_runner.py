@@ -1,7 +1,7 @@
 """The run of a call's instructions, told what happens and watched at its line."""
 
 import json
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,98 +9,16 @@ from django.db import connection
 
 from applications import secret
 from calls.flow import document, store
-from calls.flow.fetching import Fetched, Request
-from calls.flow.runner import Runner
-from calls.models import Call, Flow, Party, Reason
-from minivoice import clock
-from telephony.engines.facts import ChannelGone
-from tests.calls.steps import FakeEngine, answer, dial, end
-from tests.conftest import Actor
+from calls.flow.fetching import Fetched
+from calls.models import Flow, Party, Reason
+from telephony.engines.facts import Kind
+from tests.calls.staging import Stage, stage
+from tests.calls.steps import end
 from webhooks.models import WebhookEvent
 
+__all__ = ["stage"]  # a fixture
+
 pytestmark = pytest.mark.django_db
-
-
-class FakeLine:
-    """A line that does nothing and remembers everything."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-        self.stopped: list[str] = []
-        self.fetched: list[Request] = []
-        self.waits: list[tuple[float, int]] = []
-        self.ended: list[tuple[Reason, Party]] = []
-        self.is_mute = False
-        self.asked = 0
-
-    def say(self, text: str) -> str:
-        if self.is_mute:
-            raise ChannelGone("no such channel")
-        self.said.append(text)
-        return f"playback {len(self.said)}"
-
-    def stop(self, playback_id: str) -> None:
-        self.stopped.append(playback_id)
-
-    def fetch(self, request: Request, token: int) -> None:
-        self.fetched.append(request)
-        self.asked = token
-
-    def wake_in(self, seconds: float, token: int) -> None:
-        self.waits.append((seconds, token))
-
-    def hang_up(self, call_id: int, reason: Reason, by: Party) -> None:
-        self.ended.append((reason, by))
-
-
-class Stage:
-    """A call that was answered, its runner and its line."""
-
-    def __init__(self, call: Call, now: datetime) -> None:
-        self.call, self.now, self.line = call, now, FakeLine()
-        self.runner = self.take_over()
-
-    def take_over(self) -> Runner:
-        """Return a runner as another process would make it."""
-        flow = store.load(self.call.pk)
-        assert flow is not None
-        return Runner(flow, self.line)
-
-    def begin(self, *actions: Any) -> None:
-        """Start, and answer the request for instructions with these."""
-        self.runner.start(now=self.now)
-        self.bring(*actions)
-
-    def bring(self, *actions: Any) -> None:
-        body = json.dumps({"actions": actions}).encode()
-        self.runner.fetched(self.line.asked, Fetched(document.parse(body), "", 200, 5), now=self.now)
-
-    def played(self, *, failed: bool = False) -> None:
-        self.runner.played(f"playback {len(self.line.said)}", failed=failed, now=self.now)
-
-    def press(self, digits: str) -> None:
-        for digit in digits:
-            self.runner.digit(digit, now=self.now)
-
-    def wait(self) -> None:
-        """Let the latest wait be over."""
-        self.runner.woken(self.line.waits[-1][1], now=self.now)
-
-    def gathered(self) -> dict[str, Any]:
-        """Return the data of the latest `call.gathered`."""
-        body = WebhookEvent.objects.filter(type="call.gathered").latest("pk").body
-        data: dict[str, Any] = json.loads(bytes(body))["data"]
-        return data
-
-    def timeline(self) -> list[str]:
-        return list(self.call.timeline.order_by("id").values_list("kind", flat=True))
-
-
-@pytest.fixture
-def stage(acme: Actor, engine: FakeEngine) -> Stage:
-    call, now = dial(acme, answer_url="https://example.test/answer"), clock.now()
-    answer(call, at=now)
-    return Stage(call, now)
 
 
 def test_asks_the_answer_url_with_the_calls_context(stage: Stage) -> None:
@@ -124,6 +42,7 @@ def test_asks_the_answer_url_with_the_calls_context(stage: Stage) -> None:
 
 def test_a_secret_that_is_replaced_during_the_call_signs_the_next_request(stage: Stage) -> None:
     secret.replace(stage.call.application, secret="the first secret", now=stage.now)
+    stage.runner = stage.take_over()
     stage.runner.start(now=stage.now)
     secret.replace(stage.call.application, secret="the second secret", now=stage.now)
     stage.bring({"redirect": {"url": "https://example.test/next"}})
@@ -182,11 +101,11 @@ def test_hangup_runs_nothing_after_it(stage: Stage) -> None:
 def test_a_playback_of_another_time_moves_nothing(stage: Stage) -> None:
     stage.begin({"say": {"text": "One"}}, {"say": {"text": "Two"}})
 
-    stage.runner.played("playback of yesterday", failed=False, now=stage.now)
+    stage.hear(Kind.PLAYED, playback_id="playback of yesterday")
     assert stage.line.said == ["One"]
 
     stage.played()
-    stage.runner.played("playback 1", failed=False, now=stage.now)
+    stage.hear(Kind.PLAYED, playback_id="playback 1")
     assert stage.line.said == ["One", "Two"]
 
 
@@ -311,7 +230,7 @@ def test_sensitive_digits_are_told_by_post_and_never_kept(stage: Stage) -> None:
     assert stage.line.fetched[-1].context["digits"] == "73577357"
     assert stage.gathered()["digits"] is None
     assert "73577357" not in everything_stored()
-    assert "73577357" not in repr(vars(stage.runner).get("_running"))
+    assert "73577357" not in repr(stage.runner.flow.__dict__)
 
 
 def test_sensitive_digits_are_not_told_by_get(stage: Stage) -> None:
@@ -377,9 +296,55 @@ def test_another_process_asks_again_for_a_document_that_had_not_come(stage: Stag
     assert [request.url for request in stage.line.fetched[1:]] == ["https://example.test/next"] * 2
 
 
-def test_nothing_is_gathered_from_a_call_that_has_ended(stage: Stage) -> None:
-    stage.begin({"gather": {}})
+def test_a_gather_whose_process_died_is_told_of_by_the_end_of_its_call(stage: Stage) -> None:
+    """The digits so far died with the process."""
+    stage.begin({"gather": {"num_digits": 3}})
+    stage.press("1")
+
     end(stage.call, at=stage.now + timedelta(seconds=1))
 
     assert store.load(stage.call.pk) is None
+    assert (stage.gathered()["digits"], stage.gathered()["status"]) == ("", "hangup")
+    assert list(WebhookEvent.objects.order_by("sequence").values_list("type", flat=True))[-2:] == [
+        "call.gathered",
+        "call.completed",
+    ]
+
+
+def test_a_gather_that_was_told_of_is_not_told_of_again_by_the_end(stage: Stage) -> None:
+    stage.begin({"gather": {"num_digits": 3}}, {"gather": {}})
+
+    stage.runner.tell(lambda step: step.hung_up(now=stage.now), now=stage.now)
+    end(stage.call, at=stage.now + timedelta(seconds=1))
+
+    assert WebhookEvent.objects.filter(type="call.gathered").count() == 1
+
+
+@pytest.mark.parametrize("action", [{"say": {"text": "Hello"}}, {"pause": {"seconds": 1}}])
+def test_the_end_of_a_call_in_another_action_gathers_nothing(stage: Stage, action: dict[str, Any]) -> None:
+    stage.begin({"gather": {}}, action, {"gather": {}})
+    stage.press("1")
+
+    end(stage.call, at=stage.now + timedelta(seconds=1))
+
+    assert WebhookEvent.objects.filter(type="call.gathered").count() == 1
+
+
+def test_a_gather_that_replaces_a_flow_and_has_not_begun_gathers_nothing(stage: Stage) -> None:
+    stage.begin({"pause": {"seconds": 60}})
+    [gather] = document.parse(json.dumps({"actions": [{"gather": {}}]}).encode())
+    store.replace(call_id=stage.call.pk, actions=[gather], url="", method="POST", now=stage.now)
+
+    end(stage.call, at=stage.now + timedelta(seconds=1))
+
     assert not WebhookEvent.objects.filter(type="call.gathered").exists()
+
+
+def test_a_document_of_actions_that_take_no_time_runs_to_its_end(stage: Stage) -> None:
+    """Each refused action began the next one from within: 200 of them must not nest 200 deep."""
+    stage.line.is_mute = True
+
+    stage.begin(*[{"say": {"text": "One"}}] * 200)
+
+    assert stage.timeline().count("action_failed") == 200
+    assert stage.line.ended == [(Reason.HANGUP, Party.SYSTEM)]

@@ -1,8 +1,10 @@
 """The switchboard's lanes: a call's flow goes on whatever its process, its engine or its database misses."""
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -18,6 +20,7 @@ from minivoice import clock
 from telephony.engines.facts import EngineUnreachable, Fact, Kind
 from tests.calls.steps import FakeEngine, channel, dial, latest
 from tests.conftest import Actor
+from webhooks.models import WebhookEvent
 
 SAY = Action("say", {"text": "Hello"})
 GATHER = Action(
@@ -39,12 +42,23 @@ class Board:
     def __init__(self) -> None:
         self.fetches: list[tuple[str, Request, int]] = []
         self.wakes: list[tuple[float, str, int]] = []
+        self.audio: list[tuple[str, str]] = []
+        self.texts: list[tuple[str, str, str]] = []
         self.fails = False
 
     def fetch(self, channel_id: str, request: Request, token: int) -> None:
         if self.fails:
             raise OperationalError("gone")
         self.fetches.append((channel_id, request, token))
+
+    def fetch_audio(self, channel_id: str, url: str, request_id: str, owner: str) -> None:
+        self.audio.append((url, request_id))
+
+    def render(self, channel_id: str, text: str, voice: str, playback_id: str, owner: str) -> None:
+        self.texts.append((text, playback_id, owner))
+
+    def tell_of_leg(self, channel_id: str) -> None:
+        pass
 
     def wake_in(self, seconds: float, channel_id: str, token: int) -> None:
         self.wakes.append((seconds, channel_id, token))
@@ -152,6 +166,22 @@ def test_a_document_asked_for_before_a_restart_is_not_taken_after_it(stage: Stag
     assert len(stage.engine.played) == 1
 
 
+@pytest.mark.parametrize("word", [Kind.HANGUP_REQUESTED, Kind.ENDED])
+def test_a_gather_that_the_far_end_cuts_off_is_told_before_the_end(stage: Stage, word: Kind) -> None:
+    """By a word that it hung up or, where its timer ended the call, by the end itself."""
+    stage.instruct(Action("gather", {**GATHER.params, "max_digits": 4, "min_digits": 4}))
+    stage.hear(Kind.DIGIT, digit="7")
+
+    stage.hear(word)
+    stage.hear(Kind.ENDED, cause=0)
+
+    told = [json.loads(bytes(event.body)) for event in WebhookEvent.objects.order_by("sequence")]
+    assert [event["event"] for event in told][-2:] == ["call.gathered", "call.completed"]
+    brought = {name: told[-2]["data"][name] for name in ("digits", "status", "timed_out")}
+    assert brought == {"digits": "7", "status": "hangup", "timed_out": False}
+    assert [event["sequence"] for event in told] == [1, 2, 3, 4]
+
+
 def test_a_digit_counts_though_the_prompt_cannot_be_stopped(stage: Stage) -> None:
     stage.instruct(GATHER)
     stage.engine.stops = False
@@ -242,6 +272,35 @@ def test_a_lane_outlives_any_failure(stage: Stage) -> None:
 
     stage.call.refresh_from_db()
     assert stage.call.status == "in_progress"
+
+
+def test_a_lane_does_other_work_while_a_text_is_rendered_and_has_it_played_then(
+    stage: Stage, settings: Any, tmp_path: Path
+) -> None:
+    """Once it waited, up to three seconds a text, and all other calls of the lane with it."""
+    settings.SPEECH_BIND, settings.SPEECH_FOLDER = "127.0.0.1:1", str(tmp_path)
+    stage.instruct(SAY)
+
+    [(text, playback_id, owner)] = stage.board.texts
+    assert (text, owner) == ("Hello", str(stage.call.customer_id))
+    assert stage.engine.played == []
+
+    stage.do(lambda lane: lane.rendered(stage.channel_id, playback_id, ["sound:hello"]))
+    assert stage.engine.played == [playback_id]
+    stage.hear(Kind.PLAYED, playback_id=playback_id)
+    assert Call.objects.get().intent == "hangup"  # the last action is done
+
+
+def test_a_warning_that_cannot_be_played_leaves_the_flow_as_it_is(stage: Stage) -> None:
+    stage.instruct(GATHER)
+    stage.engine.is_silent = True
+    stage.do(lambda lane: lane.interject(stage.channel_id, ["sound:warning"]))
+    stage.engine.is_silent = False
+    stage.do(lambda lane: lane.interject(stage.channel_id, ["sound:warning"]))
+
+    assert len(stage.engine.played) == 2
+    stage.hear(Kind.DIGIT, digit="5")
+    assert Flow.objects.get().gathered["digits"] == "5"
 
 
 def test_a_channel_of_nobodys_is_no_call(stage: Stage) -> None:

@@ -1,7 +1,10 @@
 """The switchboard's tick: what fails in one part of it, or for one call, stops nothing else."""
 
+import asyncio
+import threading
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,11 +13,12 @@ from calls import dialing, sweeps
 from calls.models import Call
 from calls.switchboard import Switchboard
 from minivoice import clock
-from telephony import link
-from telephony.engines.facts import Channel, CommandRefused, EngineError, EngineUnreachable
+from telephony import link, sound, speech
+from telephony.engines.facts import Channel, CommandRefused, EngineError, EngineUnreachable, Fact, Kind
 from tests import factories
-from tests.calls.steps import FakeEngine, answer, channel, dial, end, place
+from tests.calls.steps import FakeEngine, answer, channel, dial, end, latest, place
 from tests.conftest import Actor
+from tests.telephony.engines.listening import until
 
 pytestmark = pytest.mark.django_db
 
@@ -47,6 +51,17 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> AilingEngine:
     ailing = AilingEngine()
     monkeypatch.setattr(link, "adapter", lambda: ailing)
     return ailing
+
+
+class SpeakingEngine(FakeEngine):
+    """Plays what it is asked to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.played: list[str] = []
+
+    def play(self, channel_id: str, **_: Any) -> None:
+        self.played.append(channel_id)
 
 
 @pytest.fixture
@@ -99,6 +114,22 @@ def test_declares_the_engine_up_only_after_a_recent_list(
     monkeypatch.setattr(clock, "now", lambda: later)
     board._tick()
     assert not link.is_up(now=later)
+
+
+@pytest.mark.parametrize(("relinks", "attempts"), [(False, 2), (True, 1)])
+def test_a_link_that_was_made_anew_proves_no_silence_before_it(
+    acme: Actor, engine: AilingEngine, board: Switchboard, relinks: bool, attempts: int
+) -> None:
+    factories.TrunkFactory(name="Second carrier", priority=20)
+    board._on_connect()
+    call = dial(acme)
+    if relinks:  # the phone may have rung meanwhile
+        board._on_connect()
+
+    board._dispatch(Fact(Kind.ENDED, str(latest(call).channel_id), clock.now(), sip_code=480))
+    board._wait_for_lanes()
+
+    assert call.attempts.count() == attempts
 
 
 @pytest.mark.parametrize("error", [CommandRefused("no"), KeyError("id")], ids=repr)
@@ -222,3 +253,28 @@ def test_a_call_that_ends_while_the_list_is_read_is_no_stranger(
     assert engine.hung_up == []
     sweeps.reconcile(now=now + timedelta(seconds=3))
     assert engine.hung_up == [engine.up[0].id]
+
+
+def test_one_customers_texts_are_rendered_beside_the_lanes_and_keep_no_other_waiting(
+    board: Switchboard, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once each took a lane, or the tick, until it was rendered."""
+    speaking, is_enough, last = SpeakingEngine(), threading.Event(), 12
+    settings.SPEECH_BIND, settings.SPEECH_FOLDER = "127.0.0.1:1", str(tmp_path)
+    monkeypatch.setattr(link, "adapter", lambda: speaking)
+
+    def render(text: str, *, voice: str) -> bytes:
+        assert text == "globex" or is_enough.wait(10)
+        return voice.encode() * 2
+
+    async def work() -> None:
+        board._loop, board._speech = asyncio.get_running_loop(), sound.speech()
+        for number in range(last):
+            board.warn(f"acme-{number}", f"acme {number}", "acme")
+        board.warn("globex-1", "globex", "globex")
+        await asyncio.to_thread(until, lambda: speaking.played == ["globex-1"])
+        is_enough.set()
+        await asyncio.to_thread(until, lambda: len(speaking.played) == last + 1)
+
+    monkeypatch.setattr(speech, "render", render)
+    asyncio.run(work())

@@ -2,13 +2,16 @@
 
 import re
 from collections.abc import Callable
+from datetime import timedelta
 
 from django.contrib.admin.models import LogEntry
+from django.db.models import Value
 from django.test import Client
 from django.urls import reverse
 
 from applications import keys
 from applications.models import ApiKey, Application, Customer
+from minivoice import clock
 from tests.console.conftest import Cast
 from tests.console.pages import address
 
@@ -19,7 +22,7 @@ def issue_url(cast: Cast) -> str:
 
 def issue(browser: Client, cast: Cast, *scopes: str) -> str:
     """Issue a key; return the page that shows it."""
-    return browser.post(issue_url(cast), {"scopes": scopes}).content.decode()
+    return browser.post(issue_url(cast), {"scopes": scopes, "reason": "a new server"}).content.decode()
 
 
 def test_an_issued_key_works_and_is_shown_once(root: Client, cast: Cast) -> None:
@@ -31,10 +34,14 @@ def test_an_issued_key_works_and_is_shown_once(root: Client, cast: Cast) -> None
     for page in ("change", "history", "issue_key"):
         assert shown[0] not in root.get(address(Application, page, cast.application.pk)).content.decode()
     line = LogEntry.objects.get()
-    assert line.change_message == f"API key {shown[0][:12]}…{shown[0][-4:]} issued with scopes calls, manage"
+    assert (
+        line.change_message
+        == f"API key {shown[0][:12]}…{shown[0][-4:]} issued with scopes calls, manage. Reason: a new server"
+    )
 
 
-def test_a_key_needs_a_scope(root: Client, cast: Cast) -> None:
+def test_a_key_needs_a_scope_and_a_reason(root: Client, cast: Cast) -> None:
+    assert "This field is required" in root.post(issue_url(cast), {"scopes": ["calls"]}).content.decode()
     assert "This field is required" in issue(root, cast)
     assert "available choices" in issue(root, cast, "everything")
     assert ApiKey.objects.count() == 1
@@ -55,7 +62,7 @@ def test_a_revoked_key_stays_revoked_and_listed(root: Client, cast: Cast) -> Non
 def test_only_staff_who_may_issue_and_revoke_do(staff: Callable[..., Client], cast: Cast) -> None:
     browser = staff("applications.view_application", "applications.view_apikey")
     key = ApiKey.objects.get()
-    assert browser.post(issue_url(cast), {"scopes": ["calls"]}).status_code == 403
+    assert browser.post(issue_url(cast), {"scopes": ["calls"], "reason": "mischief"}).status_code == 403
     url = reverse("admin:applications_application_revoke", args=[cast.application.pk, key.pk])
     assert browser.post(url, {"reason": "mischief"}).status_code == 403
     key.refresh_from_db()
@@ -74,6 +81,7 @@ def application_form(**more: str) -> dict[str, str]:
         "webhook_events": "",
         "keys-TOTAL_FORMS": "0",
         "keys-INITIAL_FORMS": "0",
+        "reason": "the customer asked",
         **more,
     }
 
@@ -84,6 +92,32 @@ def test_an_application_keeps_its_webhook_secret_and_its_customer(root: Client, 
     cast.application.refresh_from_db()
     assert (cast.application.webhook_secret, cast.application.customer) == ("the-webhook-secret", cast.customer)
     assert cast.application.is_active is False
+
+
+def test_beside_a_new_webhook_secret_the_old_one_signs_on_for_a_day(root: Client, cast: Cast) -> None:
+    url = address(Application, "change", cast.application.pk)
+    for _ in range(2):  # sent twice
+        assert root.post(url, application_form(webhook_secret="a-secret-that-follows")).status_code == 302
+
+    now = clock.now()
+    cast.application.refresh_from_db()
+    assert cast.application.webhook_secret == "a-secret-that-follows"
+    assert cast.application.previous_secret_at(now) == "the-webhook-secret"
+    assert cast.application.previous_secret_at(now + timedelta(hours=24)) == ""
+
+
+def test_a_webhook_secret_that_cannot_be_read_is_kept_or_replaced(root: Client, cast: Cast) -> None:
+    url = address(Application, "change", cast.application.pk)
+    Application.objects.update(webhook_secret=Value("of a key that is gone"))
+
+    page = root.get(url).content.decode()
+    assert "A value is set; leave empty to keep it." in page
+    assert "of a key that is gone" not in page
+    assert root.post(url, application_form(name="renamed")).status_code == 302
+    assert list(Application.objects.values_list("name", "webhook_secret")) == [("renamed", "of a key that is gone")]
+
+    assert root.post(url, application_form(webhook_secret="a-secret-that-follows")).status_code == 302
+    assert Application.objects.get().webhook_secret == "a-secret-that-follows"
 
 
 def test_refuses_urls_that_lead_inside(root: Client, cast: Cast) -> None:
@@ -113,8 +147,8 @@ def test_a_customers_caller_ids_are_numbers(root: Client, cast: Cast) -> None:
         "balance-INITIAL_FORMS": "1",
         "balance-0-customer": str(cast.customer.pk),
         "balance-0-deck": str(cast.deck.pk),
-        "balance-0-credit_limit": "0",
         "balance-0-day_cap": "",
+        "reason": "verified by mail",
     }
     url = address(Customer, "change", cast.customer.pk)
     assert "0800 12345 is not an E.164 number" in root.post(url, form).content.decode()

@@ -8,7 +8,8 @@ from django.contrib.admin.models import LogEntry
 from django.test import Client
 from django.urls import reverse
 
-from calls.admin import sentence, spellings
+from calls.admin.sentences import sentence
+from calls.admin.spelling import spellings
 from calls.models import Call, Party, Reason, Status
 from tests.console.conftest import NOW, Cast, make_call
 from tests.console.pages import address
@@ -68,11 +69,12 @@ def test_a_calls_page_says_why_it_ended_and_tells_its_story_in_order(root: Clien
     answer = root.get(address(Call, "change", call.pk))
     page = answer.content.decode()
     assert "The callee&#x27;s network said the number is busy (486)." in page
-    lines = [(line["offset_ms"], line["event"]) for line in answer.context["timeline"]]
-    assert lines == [(0, "accepted"), (1250, "engine ended"), (1300, "webhook attempted")]
-    places = [page.index(text) for text in (">accepted<", ">engine ended<", ">webhook attempted<")]
-    assert places == sorted(places)
-    assert "hold: 0.012" in page
+    told = answer.context["timeline"]
+    assert [line.offset_ms for line in told] == sorted(line.offset_ms for line in told)
+    assert [line.what for line in told][-2:] == ["The line ended", "Webhook call.failed"]
+    assert (told[-2].offset_ms, told[-2].details) == (1250, "SIP 486 (busy)")
+    assert (told[-1].offset_ms, "HTTP 500 in 12 ms" in told[-1].details) == (1300, True)
+    assert "0.012 USD, which pays for 60 s of talk" in page
     assert WebhookEvent.objects.get().delivery_id in page
     assert str(call.attempts.get().channel_id) in page
 
@@ -135,3 +137,9 @@ def test_lists_filter_by_status_and_date(root: Client, cast: Cast) -> None:
     assert len(root.get(calls, {"status__exact": "completed"}).context["cl"].result_list) == 0
     later = (NOW + timedelta(days=1)).isoformat()
     assert len(root.get(calls, {"accepted_at__gte": later}).context["cl"].result_list) == 0
+
+
+def test_a_list_has_a_thousand_pages(root: Client, cast: Cast) -> None:
+    url = address(Call, "changelist")
+    assert root.get(url, {"p": 1000}).status_code == 200
+    assert root.get(url, {"p": 1001})["Location"] == f"{url}?e=1"

@@ -28,11 +28,11 @@ def form(cast: Cast, **changes: str) -> dict[str, str]:
         "verified_caller_ids": "",
         "allowed_countries": "",
         "blocked_prefixes": "870",
+        "reason": "as agreed",
         "balance-TOTAL_FORMS": "1",
         "balance-INITIAL_FORMS": "1",
         "balance-0-customer": str(cast.customer.pk),
         "balance-0-deck": str(cast.deck.pk),
-        "balance-0-credit_limit": "0",
         **changes,
     }
 

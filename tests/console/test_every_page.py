@@ -4,16 +4,25 @@ import re
 from collections.abc import Callable
 
 import pytest
+from django.contrib import admin
 from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import User
 from django.db import connection
+from django.db.models import Model
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 
-from billing.models import Entry, Hold, Notice, SpendDay
-from calls.models import Call
+from applications.models import Job, Notice
+from billing.models import Approval, Entry, Hold, SpendDay
+from calls import refusals
+from calls.admin import menu
+from calls.models import Call, Conference, Flow, Reconciliation
+from minivoice import errors
 from telephony.models import Engine, Trunk
 from tests.console.conftest import NOW, Cast, make_call
 from tests.console.pages import OWN_MODELS, address, every_page
+from tests.console.test_calls import LIVE
 from tests.factories import (
     ApplicationFactory,
     CustomerFactory,
@@ -94,6 +103,7 @@ def test_a_secret_is_kept_when_its_field_is_left_empty_and_replaced_when_it_is_n
         "priority": "10",
         "is_active": "on",
         "allowed_prefixes": "1555,44",
+        "reason": "a new contract",
     }
     assert root.post(url, form).status_code == 302
     cast.trunk.refresh_from_db()
@@ -103,8 +113,8 @@ def test_a_secret_is_kept_when_its_field_is_left_empty_and_replaced_when_it_is_n
     assert cast.trunk.password == "another-password"
     history = [line.get_change_message() for line in LogEntry.objects.order_by("id")]
     assert history == [
-        "name from Carrier to carrier two; allowed prefixes from nothing to 1555, 44",
-        "password replaced",
+        "name from Carrier to carrier two; allowed prefixes from nothing to 1555, 44. Reason: a new contract",
+        "password replaced. Reason: a new contract",
     ]
 
 
@@ -115,15 +125,72 @@ def _queries(browser: Client, url: str) -> int:
 
 
 def _grow(cast: Cast, start: int, end: int) -> None:
+    asker = User.objects.get(username="root")  # who looks: a job is shown to who has asked for it
     for number in range(start, end):
         make_call(cast, number)
         customer = CustomerFactory(name=f"customer {number}")
         open_account(customer, funds="1")
         SpendDay.objects.create(customer=customer, day=NOW.date())
         Notice.objects.create(customer=customer, kind="low", day=NOW.date(), created_at=NOW)
+        Approval.objects.create(
+            customer=customer, kind="top_up", amount=1, key=f"x{number}", asked_by=asker, created_at=NOW
+        )
+        Reconciliation.objects.create(ran_at=NOW, differences_found=0)
+        Job.objects.create(kind="x", title="x", asked_by=asker, created_at=NOW, expires_at=NOW)
+        refusals.note(customer_id=customer.pk, number="+1555", refusal=errors.RateNotFound(), now=NOW)
+        room = Conference.objects.create(customer=customer, room="lobby", began_at=NOW)
+        live = make_call(cast, number + 100, **LIVE)
+        Flow.objects.create(call=live, conference=room, entered_at=NOW)
         ApplicationFactory(customer=customer)
         TrunkFactory(customer=customer)
         NumberFactory(customer=customer, number_e164=f"+1555200{number:04}")
         EngineFactory(name=f"engine {number}")
         deck = DeckFactory(name=f"deck {number}")
         RateFactory(version=VersionFactory(deck=deck))
+
+
+def test_every_time_says_its_zone_or_is_marked_as_one(root: Client, cast: Cast) -> None:
+    make_call(cast)
+    known = r" UTC|[.]\d+ UTC|:\d\d|\d|</time>|\" "
+    untold = re.compile(rf".{{60}}20\d\d-\d\d-\d\d \d\d:\d\d(?::\d\d)?(?!{known}).{{20}}", re.DOTALL)
+    american = re.compile(r"\b[ap]\.m\.")
+    for url, text in every_page(root):
+        shown = re.sub(r"<(script|textarea|pre)\b.*?</\1>|value=\"[^\"]*\"", "", text, flags=re.DOTALL)
+        assert untold.findall(shown) == [], url
+        assert american.findall(shown) == [], url
+
+
+def test_signing_in_leads_to_the_first_page(client: Client, db: None) -> None:
+    User.objects.create_superuser("root", password="correct horse")
+    answer = client.post("/admin/login/", {"username": "root", "password": "correct horse"})
+    assert answer.headers["Location"] == "/admin/"
+
+
+def test_a_list_without_rows_says_what_to_do_and_none_counts_its_rows(root: Client, db: None) -> None:
+    empty = root.get(address(Call, "changelist")).content.decode()
+    assert "No calls yet. One is here as soon as an application places it" in empty
+    searched = root.get(address(Call, "changelist"), {"q": "call_1"}).content.decode()
+    assert "Nothing fits this search and these filters." in searched
+    for model in OWN_MODELS:
+        assert "99999" not in root.get(address(model, "changelist")).content.decode()
+
+
+@pytest.mark.parametrize(
+    "asked", ["to_number__startswith=%2B4915", "metadata__icontains=x", "to_number__regex=(", "customer__name=acme"]
+)
+def test_a_list_takes_no_pattern_by_its_address(root: Client, cast: Cast, asked: str) -> None:
+    assert root.get(f"{address(Call, 'changelist')}?{asked}").status_code == 400
+
+
+@pytest.mark.parametrize("model", OWN_MODELS, ids=lambda model: model.__name__)
+def test_a_list_without_rows_says_when_there_are_some(model: type[Model]) -> None:
+    assert admin.site._registry[model].empty_text
+
+
+def test_a_page_is_called_as_its_place_in_the_menu(root: Client) -> None:
+    parts = menu.menu(root.get(reverse("admin:index")).wsgi_request)
+    items = [item for part in parts if "title" in part for item in part["items"]]
+    assert len(items) > 15
+    for item in items:
+        path = re.findall(r'tracking-tight">([^<]+)<', root.get(item["link"]).content.decode())
+        assert path[-1] == item["title"]

@@ -8,11 +8,12 @@ from uuid import uuid4
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
 
 from applications.models import Customer
-from billing.models import Balance, DeckVersion, Entry, Rate
+from billing.models import Approval, Balance, DeckVersion, Entry, Rate
 from minivoice import clock
 from tests.console.conftest import Cast
 from tests.console.pages import address
@@ -116,7 +117,6 @@ def customer_form(deck: object, **more: str) -> dict[str, str]:
         "balance-TOTAL_FORMS": "1",
         "balance-INITIAL_FORMS": "0",
         "balance-0-deck": str(deck),
-        "balance-0-credit_limit": "0",
         "balance-0-day_cap": "100",
         **more,
     }
@@ -140,18 +140,25 @@ def test_refuses_a_customer_without_an_account(root: Client, cast: Cast) -> None
 def changed_terms(cast: Cast, **more: str) -> dict[str, str]:
     return customer_form(
         cast.deck.pk,
-        **{"balance-INITIAL_FORMS": "1", "balance-0-customer": str(cast.customer.pk), "name": "acme", **more},
+        **{
+            "balance-INITIAL_FORMS": "1",
+            "balance-0-customer": str(cast.customer.pk),
+            "name": "acme",
+            "reason": "as agreed",
+            **more,
+        },
     )
 
 
 def test_terms_change_with_their_history_and_leave_money_alone(root: Client, cast: Cast) -> None:
-    form = changed_terms(cast, **{"balance-0-credit_limit": "25", "balance-0-posted": "1000", "balance-0-held": "7"})
+    money = {"balance-0-posted": "1000", "balance-0-held": "7", "balance-0-credit_limit": "8"}
+    form = changed_terms(cast, **{"balance-0-day_cap": "25", **money})
     assert root.post(address(Customer, "change", cast.customer.pk), form).status_code == 302
     balance = Balance.objects.get(customer=cast.customer)
-    assert (balance.credit_limit, balance.posted, balance.held) == (25, 10, 0)
+    assert (balance.day_cap, balance.posted, balance.held, balance.credit_limit) == (25, 10, 0, 0)
     said = LogEntry.objects.get().change_message
     assert "max concurrent calls from 100 to 5" in said
-    assert "credit limit from 0.00 to 25.00" in said
+    assert "day cap from nothing to 25.00" in said
 
 
 def test_saving_terms_never_writes_a_balance_that_moved_meanwhile(
@@ -164,10 +171,10 @@ def test_saving_terms_never_writes_a_balance_that_moved_meanwhile(
         save(balance, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Balance, "save", save_after_a_top_up)
-    form = changed_terms(cast, **{"balance-0-credit_limit": "25"})
+    form = changed_terms(cast, **{"balance-0-day_cap": "25"})
     assert root.post(address(Customer, "change", cast.customer.pk), form).status_code == 302
     balance = Balance.objects.get(customer=cast.customer)
-    assert (balance.credit_limit, balance.posted) == (25, 15)
+    assert (balance.day_cap, balance.posted) == (25, 15)
 
 
 def test_an_account_keeps_its_currency(root: Client, cast: Cast) -> None:
@@ -187,6 +194,7 @@ def rate_form(version: DeckVersion, price: str) -> dict[str, str]:
         "initial_increment": "1",
         "subsequent_increment": "1",
         "minimum_charge": "0",
+        "reason": "a slip",
     }
 
 
@@ -231,8 +239,166 @@ def test_refuses_a_second_version_from_the_same_moment(root: Client, cast: Cast)
 
 def test_finds_rates_by_first_digits_and_version(root: Client, cast: Cast) -> None:
     RateFactory(version=cast.draft, prefix="4420", description="London")
-    rates = address(Rate, "changelist")
-    assert "London" in root.get(rates, {"q": "+44"}).content.decode()
-    assert "London" in root.get(rates, {"q": "lond"}).content.decode()
-    assert "London" not in root.get(rates, {"q": "1555"}).content.decode()
+    rates, draft = address(Rate, "changelist"), {"version": cast.draft.pk}
+    for found in ("+44", "4420", "lond"):
+        assert "London" in root.get(rates, {**draft, "q": found}).content.decode()
+    for missed in ("1555", "44201", "٤٤"):
+        assert "London" not in root.get(rates, {**draft, "q": missed}).content.decode()
     assert "London" not in root.get(rates, {"version": cast.live.pk}).content.decode()
+
+
+def test_a_version_is_one_row_however_many_rates_it_has(root: Client, cast: Cast) -> None:
+    RateFactory(version=cast.draft, prefix="4420")
+    for place in range(4):
+        listed = root.get(address(DeckVersion, "changelist"), {"o": place}).context["cl"].result_list
+        assert {version.pk for version in listed} == {cast.live.pk, cast.draft.pk}
+        assert len(listed) == 2
+
+
+def test_the_list_of_rates_is_of_one_version_to_begin_with_the_one_that_came_into_force_last(
+    root: Client, cast: Cast
+) -> None:
+    begun = clock.now() - timedelta(seconds=1)
+    for version, name in (
+        (VersionFactory(deck=cast.deck, effective_from=begun), "London"),
+        (VersionFactory(deck=cast.deck, effective_from=begun + timedelta(days=1)), "Leeds"),
+    ):
+        RateFactory(version=version, prefix="4420", description=name)
+    page = root.get(address(Rate, "changelist"))
+    assert [rate.description for rate in page.context["cl"].result_list] == ["London"]
+    choices = list(page.context["cl"].filter_specs[0].choices(page.context["cl"]))
+    assert [choice["display"].startswith(str(cast.deck)) for choice in choices] == [True] * 4
+    assert [choice["display"] for choice in choices if choice["selected"]] == [
+        f"{cast.deck} from {begun:%Y-%m-%d %H:%M} UTC (live)"
+    ]
+
+    assert not root.get(address(Rate, "changelist"), {"version": "no number"}).context["cl"].result_list
+    DeckVersion.objects.all().delete()
+    assert "No rates yet" in root.get(address(Rate, "changelist")).content.decode()
+
+
+LARGE = {**ADJUSTMENT, "amount": "-600"}
+
+
+def asked(browser: Client, cast: Cast, **more: str) -> Approval:
+    browser.post(adjust_url(cast), {**LARGE, **opened_form(browser, cast), **more})
+    return Approval.objects.latest("id")
+
+
+def decide(browser: Client, approval: Approval, action: str, reason: str = "ticket 17 says so") -> HttpResponse:
+    url = reverse(f"admin:billing_approval_{action}", args=[approval.pk])
+    return browser.post(url, {"reason": reason}, follow=True)  # type: ignore[return-value]
+
+
+def test_above_the_threshold_an_adjustment_waits_for_a_second_person(
+    root: Client, staff: Callable[..., Client], cast: Cast
+) -> None:
+    form = {**LARGE, **opened_form(root, cast)}
+    answer = root.post(adjust_url(cast), form, follow=True).content.decode()
+    assert "Not posted yet: Adjustment of -600.00 waits for a second person&#x27;s approval" in answer
+    assert "Sent twice" in root.post(adjust_url(cast), form, follow=True).content.decode()
+    assert posted(cast) == Decimal(10)
+    approval = Approval.objects.get()
+    own_page = root.get(address(Approval, "change", approval.pk)).content.decode()
+    assert reverse("admin:billing_approval_approve", args=[approval.pk]) not in own_page
+    assert "who asked for it cannot approve it" in decide(root, approval, "approve").content.decode()
+    manager = staff("billing.view_approval", "billing.approve_adjustment", "billing.view_entry")
+    question = manager.get(reverse("admin:billing_approval_approve", args=[approval.pk])).content.decode()
+    assert "-590.00 USD" in question
+    assert decide(manager, approval, "approve", reason="").context["form"].errors
+    assert posted(cast) == Decimal(10)
+    assert "Posted: Adjustment of -600.00" in decide(manager, approval, "approve").content.decode()
+    assert "decided before" in decide(manager, approval, "approve").content.decode()
+    assert posted(cast) == Decimal(-590)
+    entry = Entry.objects.latest("id")
+    assert "staff-" in manager.get(address(Entry, "change", entry.pk)).content.decode()
+    said = [line.change_message for line in LogEntry.objects.filter(object_id=str(cast.customer.pk)).order_by("id")]
+    assert said[0].startswith("Adjustment of -600.00 waits for a second person's approval, reason: goodwill")
+    assert said[-1].endswith("Approved because: ticket 17 says so")
+
+
+def test_the_form_says_what_one_person_may_still_move_alone(root: Client, cast: Cast) -> None:
+    unused = root.get(adjust_url(cast)).content.decode()
+    assert "more than 500.00 USD by one person in 24 hours" in unused
+    assert "you have moved" not in unused
+    for _ in range(2):
+        root.post(adjust_url(cast), {**ADJUSTMENT, "amount": "-300", **opened_form(root, cast)})
+    assert posted(cast) == -290
+    assert Approval.objects.get().amount == -300
+    assert "in 24 hours; you have moved 300.00 USD of that" in root.get(adjust_url(cast)).content.decode()
+
+
+def limit_url(cast: Cast) -> str:
+    return reverse("admin:applications_customer_set_credit_limit", args=[cast.customer.pk])
+
+
+def set_limit(browser: Client, cast: Cast, limit: str, token: str = "") -> str:
+    form = {"credit_limit": limit, "reason": "a contract", "token": token or str(uuid4())}
+    return browser.post(limit_url(cast), form, follow=True).content.decode()
+
+
+def test_a_credit_limit_is_set_with_a_reason_up_to_the_threshold(root: Client, cast: Cast) -> None:
+    page = root.get(limit_url(cast)).content.decode()
+    assert "a raise to more than 500.00 USD" in page
+    assert "credit limit from 0.00 USD to 500.00 USD, reason: a contract" in set_limit(root, cast, "500")
+    assert 'name="credit_limit" value="500"' in root.get(limit_url(cast)).content.decode()
+    assert "credit limit from 500.00 USD to 20.00 USD" in set_limit(root, cast, "20")
+    assert Balance.objects.get(customer=cast.customer).credit_limit == 20
+    assert "reason: a contract" in LogEntry.objects.latest("id").change_message
+    for wrong in ("-1", "", "NaN"):
+        assert Balance.objects.get(customer=cast.customer).credit_limit == 20, set_limit(root, cast, wrong)
+
+
+def test_a_raise_of_the_credit_limit_above_the_threshold_waits_for_a_second_person(
+    root: Client, staff: Callable[..., Client], cast: Cast
+) -> None:
+    set_limit(root, cast, "400")
+    token = str(uuid4())
+    waits = "credit limit raise of 200.00 waits for a second person&#x27;s approval"
+    assert waits in set_limit(root, cast, "600", token)
+    assert "Sent twice" in set_limit(root, cast, "600", token)
+    assert Balance.objects.get(customer=cast.customer).credit_limit == 400
+    approval = Approval.objects.get()
+    assert "who asked for it cannot approve it" in decide(root, approval, "approve").content.decode()
+    manager = staff("billing.view_approval", "billing.approve_adjustment")
+    question = manager.get(reverse("admin:billing_approval_approve", args=[approval.pk])).content.decode()
+    assert "Credit limit then" in question
+    assert "600.00 USD" in question
+    assert "Raised: credit limit raise of 200.00 was approved" in decide(manager, approval, "approve").content.decode()
+    assert "decided before" in decide(manager, approval, "approve").content.decode()
+    balance = Balance.objects.get(customer=cast.customer)
+    assert (balance.credit_limit, balance.posted) == (600, 10)
+    assert [version.credit_limit for version in balance.history.order_by("history_id")] == [0, 400, 600]
+    said = LogEntry.objects.filter(object_id=str(cast.customer.pk)).latest("id").change_message
+    assert said.endswith("Approved because: ticket 17 says so")
+
+
+def test_a_credit_limit_counts_from_what_it_was_a_day_ago(root: Client, cast: Cast) -> None:
+    set_limit(root, cast, "500")
+    set_limit(root, cast, "501")
+    assert Balance.objects.get(customer=cast.customer).credit_limit == 500
+    cast.customer.balance.history.update(history_date=clock.now() - timedelta(hours=24))
+    set_limit(root, cast, "1000")
+    set_limit(root, cast, "1000.01")
+    assert Balance.objects.get(customer=cast.customer).credit_limit == 1000
+    assert Approval.objects.count() == 2
+
+
+def test_what_is_rejected_is_never_posted(root: Client, staff: Callable[..., Client], cast: Cast) -> None:
+    approval = asked(root, cast)
+    manager = staff("billing.view_approval", "billing.approve_adjustment")
+    assert "Rejected: nothing was changed." in decide(manager, approval, "reject").content.decode()
+    assert "decided before" in decide(manager, approval, "approve").content.decode()
+    assert posted(cast) == Decimal(10)
+    assert "rejected" in manager.get(address(Approval, "changelist")).content.decode().lower()
+
+
+def test_only_those_who_may_approve_decide(root: Client, staff: Callable[..., Client], cast: Cast) -> None:
+    approval = asked(root, cast)
+    finance = staff("billing.view_approval", "billing.add_entry", "billing.view_entry", "billing.change_approval")
+    page = finance.get(address(Approval, "change", approval.pk)).content.decode()
+    assert "goodwill, ticket 17" in page
+    for action in ("approve", "reject"):
+        assert reverse(f"admin:billing_approval_{action}", args=[approval.pk]) not in page
+        assert decide(finance, approval, action).status_code == 403
+    assert posted(cast) == Decimal(10)

@@ -1,6 +1,7 @@
 """Trunks and numbers at the console."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -38,6 +39,7 @@ def save(browser: Client, trunk: Trunk, **changes: str) -> Any:
         "transport": "udp",
         "is_active": "on",
         "inbound_ip": trunk.inbound_ip or "",
+        "reason": "ticket 18",
         **changes,
     }
     return browser.post(address(Trunk, "change", trunk.pk), form)
@@ -136,7 +138,7 @@ def test_staff_forward_a_number_only_where_its_customer_could(root: Client, cast
     price = {"inbound_price_per_minute": "0.01", "inbound_connection_fee": "0"}
     increments = {"inbound_initial_increment": 60, "inbound_subsequent_increment": 60}
     form = {"application": cast.application.pk, "route_mode": "sip", "routing_target": target, "is_active": "on"}
-    form |= price | increments
+    form |= {"reason": "they moved"} | price | increments
     url = address(Number, "change", number.pk)
 
     assert said in root.post(url, form).content.decode()
@@ -146,3 +148,51 @@ def test_staff_forward_a_number_only_where_its_customer_could(root: Client, cast
     assert root.post(url, form | {"route_mode": "webhook", "routing_target": target}).status_code == 302
     number.refresh_from_db()
     assert (number.route_mode, number.routing_target) == ("webhook", "")
+
+
+@pytest.mark.parametrize(
+    ("was_active", "is_disabled", "offered"),
+    [(True, False, {"disable"}), (False, False, {"disable", "enable"}), (False, True, {"enable"})],
+)
+def test_a_trunk_is_offered_what_support_can_do_and_its_form_enables_none_that_is_disabled(
+    root: Client, cast: Cast, was_active: bool, is_disabled: bool, offered: set[str]
+) -> None:
+    disabled_at = clock.now() if is_disabled else None
+    Trunk.objects.filter(pk=cast.trunk.pk).update(is_active=was_active, disabled_at=disabled_at)
+
+    page = root.get(address(Trunk, "change", cast.trunk.pk)).content.decode()
+
+    assert {act for act in ("disable", "enable") if address(Trunk, act, cast.trunk.pk) in page} == offered
+    assert ('name="is_active"' in page) is not is_disabled
+
+
+def test_a_number_in_use_has_an_application_unless_its_calls_are_rejected(root: Client, cast: Cast) -> None:
+    number = Number.objects.get()
+    form = {"application": "", "routing_target": "+15551230002", "is_active": "on", "reason": "they moved"}
+    form |= {"inbound_price_per_minute": "0.01", "inbound_connection_fee": "0"}
+    form |= {"inbound_initial_increment": "60", "inbound_subsequent_increment": "60"}
+    url = address(Number, "change", number.pk)
+
+    for mode in ("webhook", "sip"):
+        answer = root.post(url, form | {"route_mode": mode}).content.decode()
+        assert "is needed, unless calls are to be rejected" in answer
+    assert Number.objects.get().application == cast.application
+
+    assert root.post(url, form | {"route_mode": "reject"}).status_code == 302
+    assert Number.objects.get().application is None
+
+
+def test_support_disables_and_enables_a_trunk_with_a_reason_and_edits_none(
+    staff: Callable[..., Client], cast: Cast
+) -> None:
+    browser = staff("telephony.view_trunk", "telephony.switch_trunk")
+    for act, is_active in (("disable", False), ("enable", True)):
+        assert b"This field is required" in browser.post(address(Trunk, act, cast.trunk.pk), {}).content
+        assert browser.post(address(Trunk, act, cast.trunk.pk), {"reason": "the carrier asked"}).status_code == 302
+        cast.trunk.refresh_from_db()
+        assert (cast.trunk.is_active, cast.trunk.disabled_at is None) == (is_active, is_active)
+    history = [line.get_change_message() for line in LogEntry.objects.order_by("id")]
+    assert history == [f"{act}d. Reason: the carrier asked" for act in ("disable", "enable")]
+
+    assert browser.post(address(Trunk, "change", cast.trunk.pk), {"name": "mine"}).status_code == 403
+    assert staff("telephony.view_trunk").get(address(Trunk, "disable", cast.trunk.pk)).status_code == 403

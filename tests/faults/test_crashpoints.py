@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from calls.models import FINAL, Attempt, Call
+from calls.models import FINAL, Attempt, Call, Recording
+from calls.recordings import files
 from minivoice import clock
 from minivoice.local.stack import Platform
 from telephony.models import Engine
@@ -27,7 +28,7 @@ from tests.journeys.stage import Integrator, until
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 # Each point, and the end of a number whose call passes it; `talks`: one that is up when it needs more money;
-# `comes in`: one that somebody else places.
+# `comes in`, `is forwarded`: one that somebody else places; `records`: one that is recorded.
 POINTS = {
     "admission_read": "0001",
     "hold_taken": "0001",
@@ -40,8 +41,14 @@ POINTS = {
     "fact_stored": "0901",
     "answer_before_commit": "0901",
     "document_received": "0742",
+    "action_begun": "0742",
     "arrival_before_commit": "comes in",
     "arrival_committed": "comes in",
+    "recording_opened": "records",
+    "recording_stopped": "records",
+    "recording_fetched": "records",
+    "recording_kept": "records",
+    "leg_before_commit": "is forwarded",
     "extension_before_commit": "talks",
     "extended_before_timer": "talks",
     "timer_moved": "talks",
@@ -55,6 +62,7 @@ POINTS = {
     "webhook_sent": "0486",
     "webhook_seen": "0486",
 }
+_ANSWERS = {"talks": "/talk", "records": "/recorded"}
 ROUNDS = [(1, 1), (2, 1), (1, 50), (2, 50)]  # the pass that kills, calls under way
 _areas = itertools.count(2000)
 
@@ -77,14 +85,14 @@ class Stage:
 
     def kill_at(self, point: str, *, passes: int = 1, calls: int = 1) -> Integrator:
         """Place calls until a process has died at `point`; return whose calls they are."""
-        acme = self.hire(answer="/talk" if POINTS[point] == "talks" else "/menu")
+        acme = self.hire(answer=_ANSWERS.get(POINTS[point], "/menu"))
         _give_trunks(acme)
         is_refused = POINTS[point] == "refused"
         ending = POINTS[point] if POINTS[point].isdigit() else "0001"
         numbers = [f"+1{next(_areas)}55{ending}" for _ in range(max(calls, passes))]
         self.refuse(acme if is_refused else None)
         self.crashpoints.write_text(f"{point} {passes}")
-        place = self.ring if POINTS[point] == "comes in" else _place
+        place = {"comes in": self.ring, "is forwarded": self.ring_forwarded}.get(POINTS[point], _place)
         with ThreadPoolExecutor(8) as threads:
             list(threads.map(lambda number: place(acme, number), numbers))
         until(lambda: not self.crashpoints.exists(), seconds=30, what=f"{point} was reached")
@@ -93,20 +101,30 @@ class Stage:
         until(lambda: _is_whole(acme, since=died_at), seconds=30, what="the platform is whole again")
         return acme
 
-    def ring(self, customer: Integrator, number: str) -> None:
+    def ring_forwarded(self, customer: Integrator, number: str) -> None:
+        """Have somebody call a number of the customer's that is forwarded to one who hangs up."""
+        self.ring(customer, number, route_mode="sip", routing_target=f"{number[:-4]}0901")
+
+    def ring(self, customer: Integrator, number: str, **routed: str) -> None:
         """Have somebody call a number of the customer's, by a trunk of its own."""
         name = f"in-{number[1:]}"
         trunk = factories.TrunkFactory(customer=customer.customer, gateway_name=name, direction="inbound")
+        routed = routed or {"route_mode": "webhook"}
         factories.NumberFactory(
-            customer=customer.customer, application=customer.application, number_e164=number, route_mode="webhook"
+            customer=customer.customer, application=customer.application, number_e164=number, **routed
         )
         body = {"trunk": trunk.endpoint, "from": "+15557654321", "to": number}
         requests.post(f"{self.simulator}/simulator/inbound", json=body, timeout=5).raise_for_status()
 
     def expect_recovery(self, customer: Integrator) -> None:
-        """All calls end, all their events arrive, and no channel was dialled twice."""
+        """All calls end, all their events arrive, no channel was dialled twice, and what is shown is there."""
         mine = Call.objects.filter(customer=customer.customer)
         until(lambda: not mine.exclude(status__in=FINAL).exists(), seconds=60, what="all calls have ended")
+        recorded = Recording.objects.filter(call__in=mine)
+        until(lambda: not recorded.filter(state="started").exists(), seconds=60, what="all recordings are kept")
+        assert all(
+            files.exists(recording.public_id, kept_in=files.LOCAL) for recording in recorded.filter(state="completed")
+        )
         until(lambda: _all_told(customer, self.receiver), seconds=60, what="every call's events arrived")
         for attempt in Attempt.objects.filter(call__customer=customer.customer):
             address = f"{self.simulator}/simulator/channels?id={attempt.channel_id}"
@@ -123,6 +141,14 @@ class Stage:
 @pytest.fixture
 def stage(hire: Callable[..., Integrator], receiver: Receiver, platform: Platform, crashpoints: Path) -> Stage:
     receiver.answers["/menu"] = {"actions": [{"gather": {"prompt": "Press", "num_digits": 2, "timeout_seconds": 1}}]}
+    receiver.answers["/recorded"] = {
+        "actions": [
+            {"start_recording": {}},
+            {"pause": {"seconds": 1}},
+            {"stop_recording": {}},
+            {"pause": {"seconds": 1}},
+        ]
+    }
     receiver.answers["/talk"] = {"actions": [{"pause": {"seconds": 9}}]}
     if platform.real_network:
         pytest.skip("the simulator refuses on request, and remembers what it dialled: it is the judge here")

@@ -29,9 +29,13 @@ class Received:
 
 @dataclass
 class Receiver:
-    """Listens on loopback; `answers` maps paths to documents (or functions from the request's context to one)."""
+    """Listens on loopback; `answers` maps paths to documents (or functions from the request's context to one).
+
+    `files` are for who asks by GET.
+    """
 
     answers: dict[str, Document | Callable[[dict[str, Any]], Document]] = field(default_factory=dict)
+    files: dict[str, bytes] = field(default_factory=dict)  # by their path
     received: list[Received] = field(default_factory=list)
     forged: list[str] = field(default_factory=list)
 
@@ -84,6 +88,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+    def do_GET(self) -> None:
+        body = self.receiver.files.get(self.path)
+        self.send_response(200 if body is not None else 404)
+        self.send_header("Content-Length", str(len(body or b"")))
+        self.end_headers()
+        self.wfile.write(body or b"")
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the base class's name
         """Stay quiet."""

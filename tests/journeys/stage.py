@@ -19,7 +19,7 @@ from billing.models import Balance, RateDeck
 from calls import audit
 from minivoice.local.kept import free_port
 from minivoice.local.stack import Platform
-from tests import factories
+from tests import factories, servers
 from tests.journeys.receiver import SECRET, Receiver
 
 FINAL = {"completed", "failed", "canceled"}
@@ -167,11 +167,11 @@ def hire(platform: Platform, receiver: Receiver, journeys_database: None) -> Ite
 
 
 def _new(database: str) -> str:
-    """Make an empty database on the test run's server; return its address."""
+    """Make a database on the test run's server, with nothing in its tables; return its address."""
     server = psycopg2.connect(**{**connection.get_connection_params(), "dbname": "postgres"})
     server.autocommit = True
     with server.cursor() as cursor:
         cursor.execute(f"DROP DATABASE IF EXISTS {database}")
-        cursor.execute(f"CREATE DATABASE {database}")
+        cursor.execute(f"CREATE DATABASE {database} TEMPLATE {servers.template() or 'template1'}")
     server.close()
     return urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{database}").geturl()

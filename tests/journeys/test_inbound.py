@@ -194,7 +194,7 @@ def test_is_forwarded_by_a_leg_of_its_own_money(
     paid = Decimal(ended["cost_amount"]) + Decimal(leg["cost_amount"])
     assert Decimal(acme.balance()["posted"]) == 10 - paid
     assert network.record(channel)["answered_at"] is not None
-    assert {"forwarded", "leg_ended"} <= set(acme.timeline(call_id))
+    assert {"leg_accepted", "leg_joined", "leg_ended"} <= set(acme.timeline(call_id))
     expected = ["call.created", "call.answered", "call.completed"]
     until(lambda: receiver.names(call_id) == expected, seconds=5, what="the events of the call")
     assert receiver.events(call_id)[2]["data"]["legs"][0]["end_reason"] == "hangup"

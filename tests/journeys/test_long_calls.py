@@ -18,7 +18,7 @@ from tests.journeys.crowd import HANG_ON, Crowd
 from tests.journeys.receiver import Receiver
 from tests.journeys.stage import Integrator, running, until
 
-TALKS_ON = "+15551230001"
+TALKS_ON, NOT_HEARD = "+15551230001", "+15551230444"
 OURS = ("web", "dial", "webhooks", "work", "beat", "switchboard")
 SIMULATED = {"ENGINE": "simulated", "HOLD_SECONDS": "60"}
 REAL = {"ENGINE": "asterisk", "HOLD_SECONDS": "12"}
@@ -50,12 +50,12 @@ def call_of(
 ) -> Callable[..., tuple[Crowd, str]]:
     """Have somebody with some funds call one who never hangs up, at 0.60 a minute; return them and the call's id."""
 
-    def make(*, funds: str, increment: int) -> tuple[Crowd, str]:
+    def make(*, funds: str, increment: int, callee: str = TALKS_ON) -> tuple[Crowd, str]:
         caller = hire(funds=funds)
         crowd = Crowd(caller, receiver, platform)
         receiver.answers["/talk"] = {"actions": HANG_ON}
         _price(caller, increment)
-        (call_id,) = crowd.place(TALKS_ON)
+        (call_id,) = crowd.place(callee)
         crowd.wait_for([call_id], Status.IN_PROGRESS)
         return crowd, call_id
 
@@ -98,6 +98,19 @@ def test_ends_in_the_last_second_of_its_money(
     assert seconds - 1 <= talked_seconds(platform, call_id) < seconds
     assert crowd.calls().get().overrun_amount == 0
     assert crowd.customer.balance()["available"] == "0.00"
+
+
+@on_simulator
+def test_a_callee_who_is_not_heard_is_not_charged_for(
+    call_of: Callable[..., tuple[Crowd, str]], platform: Platform
+) -> None:
+    crowd, call_id = call_of(funds="1.20", increment=60, callee=NOT_HEARD)
+
+    advance(platform, 60)
+
+    ended = crowd.customer.ended(call_id, seconds=20)
+    assert (ended["status"], ended["end_reason"], ended["hangup_by"]) == ("completed", "media_lost", "system")
+    assert (ended["duration_seconds"], ended["ended_at"]) == (0, ended["answered_at"])
 
 
 @on_simulator

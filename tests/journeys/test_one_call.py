@@ -16,6 +16,7 @@ GREETING = {
         {"hangup": {}},
     ]
 }
+CALL_EVENTS = ["call.created", "call.answered", "call.gathered", "call.completed"]
 DOCUMENTED = [
     *("id", "status", "direction", "from", "to", "application_id", "customer_id", "provider_call_id"),
     *("answer_url", "metadata", "created_at", "route_mode", "routing_target", "dialing_at"),
@@ -43,16 +44,18 @@ def test_goes_from_create_to_the_last_webhook(hire: Callable[..., Integrator], r
     assert Decimal(acme.balance()["posted"]) == 10 - Decimal(ended["cost_amount"])
     assert acme.balance()["held"] == "0.00"
 
-    expected = ["call.created", "call.answered", "call.gathered", "call.completed"]
-    until(lambda: receiver.names(created["id"]) == expected, seconds=5, what="all four events arrived")
-    gathered = receiver.events(created["id"])[2]["data"]
+    until(lambda: len(receiver.names(created["id"])) == 6, seconds=5, what="all six events arrived")
+    told = receiver.names(created["id"])
+    assert [name for name in told if name.startswith("call.")] == CALL_EVENTS
+    assert [name for name in told if name.startswith("recording.")] == ["recording.started", "recording.completed"]
+    (gathered,) = [event["data"] for event in receiver.events(created["id"]) if event["event"] == "call.gathered"]
     assert (gathered["digits"], gathered["status"], gathered["timed_out"]) == ("42", "completed", False)
     assert gathered["event_key"] == f"{created['id']}:call.gathered"
 
     words = acme.timeline(created["id"])
     for word in ("accepted", "dialed", "engine_answered", "answer_url_answered", "gathered", "call_completed"):
         assert word in words
-    assert words.count("webhook_attempted") == 4
+    assert words.count("webhook_attempted") == 6
 
 
 @pytest.mark.parametrize(

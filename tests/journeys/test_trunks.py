@@ -3,27 +3,49 @@
 import shutil
 import signal
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from minivoice import clock
 from minivoice.local import engine
 from minivoice.local.carrier import Carrier
 from minivoice.local.kept import free_port
 from minivoice.local.stack import Platform
 from minivoice.local.supervisor import Supervisor
 from telephony.models import Trunk
+from tests import factories
 from tests.journeys.receiver import Receiver
+from tests.journeys.scripted import Script, ScriptedCarrier
 from tests.journeys.stage import Integrator, running, until
+from tests.telephony.engines.registrar import Registrar
 
 INSTALLATION = engine.find()
 pytestmark = pytest.mark.skipif(INSTALLATION is None, reason="no Asterisk here: run 'make engine' as root")
 
 HOST = "127.0.0.33"  # the customer's carrier, on the inside here: the operator exempts it
-OPEN, DEMANDING, NOBODY = free_port(), free_port(), 9
-HEALTH_SECONDS = 35  # 30 are promised; the machine may be slow
+OPEN, DEMANDING, FIRST, SECOND, PLATFORMS, NOBODY = *(free_port() for _ in range(5)), 9
+# A number for each script of the first carrier's: SIP codes, none for silence.
+NO_RING = (401, 403, 407, 408, 480, 488, 500, 502, 503, 504)  # of telephony.md: the next trunk may try
+MAY_HAVE_RUNG = (404, 410, 433, 484, 486, 487, 501, 580, 600, 603, 604, 607)
+SCRIPTS = {
+    f"+1555124{number:04}": script
+    for number, script in enumerate(
+        [
+            (),
+            *((code,) for code in (*NO_RING, *MAY_HAVE_RUNG)),
+            *((ring, code) for ring in (180, 183) for code in (403, 408, 480, 486, 500, 503)),
+        ]
+    )
+}
+HEALTH_SECONDS = 30  # that are promised
+
+
+def answering(_number: str) -> Script:
+    return 180, 200
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +81,7 @@ def platform(
     tmp_path_factory: pytest.TempPathFactory, receiver: Receiver, carriers: None, platform_database: str
 ) -> Iterator[Platform]:
     """A platform on a real engine, whatever engine the other journeys use."""
-    allowed = [receiver.address, *(f"{HOST}:{port}" for port in (OPEN, DEMANDING, NOBODY))]
+    allowed = [receiver.address, *(f"{HOST}:{port}" for port in (OPEN, DEMANDING, FIRST, SECOND, NOBODY))]
     environment = {"ENGINE": "asterisk", "OUTBOUND_ALLOWED": ",".join(allowed)}
     state = tmp_path_factory.mktemp("state")
     with running(state, receiver, database=platform_database, **environment) as platform:
@@ -158,17 +180,92 @@ def test_a_full_trunk_says_so_and_the_next_call_waits_for_its_channel(acme: Inte
     assert both[0]["ended_at"] <= both[1]["dialing_at"]
 
 
+def test_two_customers_on_one_channel_of_the_platform_have_one_call_at_a_time(
+    acme: Integrator, hire: Callable[..., Integrator], receiver: Receiver
+) -> None:
+    receiver.answers["/hang-up"] = {"actions": [{"hangup": {}}]}
+    customers = [hire(name, answer="/hang-up") for name in ("globex", "initech")]
+    platforms = Trunk.objects.filter(customer=None, is_active=True)
+    usual = list(platforms.values_list("pk", flat=True))
+    platforms.update(is_active=False)
+    only = factories.TrunkFactory(gateway_name="one-channel", proxy=f"{HOST}:{PLATFORMS}", max_channels=1)
+    try:
+        with ScriptedCarrier(host=HOST, port=PLATFORMS, script=answering) as carrier:
+            provisioned(only.public_id)
+            calls = [(each, each.create(f"+1555124900{n}").json()["id"]) for n, each in enumerate(customers * 2)]
+            ended = [each.ended(call_id, seconds=30) for each, call_id in calls]
+    finally:
+        Trunk.objects.filter(pk=only.pk).update(is_active=False)
+        Trunk.objects.filter(pk__in=usual).update(is_active=True)
+
+    assert [(call["status"], call["trunk_id"]) for call in ended] == [("completed", only.public_id)] * 4
+    assert (carrier.most_at_once, set(carrier.invited.values()), len(carrier.invited)) == (1, {1}, 4)
+
+
+def test_a_refused_call_goes_on_over_the_next_trunk_only_where_no_phone_can_have_rung(
+    hire: Callable[..., Integrator], receiver: Receiver
+) -> None:
+    receiver.answers["/hang-up"] = {"actions": [{"hangup": {}}]}
+    acme = hire(funds="1000", answer="/hang-up")
+    with (
+        ScriptedCarrier(host=HOST, port=FIRST, script=SCRIPTS.__getitem__, is_open=False) as first,
+        ScriptedCarrier(host=HOST, port=SECOND, script=answering) as second,
+    ):
+        for priority, port in enumerate((FIRST, SECOND), start=1):
+            provisioned(make(acme, port=port, priority=priority)["id"])
+        with ThreadPoolExecutor(4) as creating:
+            calls = dict(
+                zip(SCRIPTS, creating.map(lambda number: acme.create(number).json()["id"], SCRIPTS), strict=True)
+            )
+        until(lambda: len(first.invited) == len(SCRIPTS), seconds=15, what="every call is at the first carrier")
+        first.open()
+        ended = {number: acme.ended(call_id) for number, call_id in calls.items()}
+
+    goes_on = {number for number, script in SCRIPTS.items() if not script or script[0] in NO_RING}
+    assert set(second.invited) == goes_on
+    assert {number for number, call in ended.items() if call["status"] == "completed"} == goes_on
+    assert set(first.invited.values()) == set(second.invited.values()) == {1}
+    assert set((first.rung + second.rung).values()) == {1}
+
+
+def test_a_trunk_that_cannot_be_reached_and_one_that_is_full_are_passed_over(acme: Integrator) -> None:
+    with (
+        ScriptedCarrier(host=HOST, port=FIRST, script=lambda _: (180,)) as ringing,
+        ScriptedCarrier(host=HOST, port=SECOND, script=answering) as carrier,
+    ):
+        make(acme, port=NOBODY, transport="tcp", priority=1)
+        full = make(acme, port=FIRST, priority=2, max_channels=1)
+        provisioned(full["id"])
+        provisioned(make(acme, port=SECOND, priority=3)["id"])
+        first = acme.create("+15551249101").json()["id"]
+        until(lambda: acme.call(first)["status"] == "ringing", seconds=10, what="the only channel is in use")
+
+        second = acme.create("+15551249102").json()["id"]
+
+        until(lambda: acme.call(second)["status"] == "in_progress", seconds=10, what="the next call is up")
+        for call_id in (first, second):
+            acme.request("POST", f"/v1/calls/{call_id}/hangup")
+            acme.ended(call_id)
+    assert (dict(ringing.invited), dict(carrier.invited)) == ({"+15551249101": 1}, {"+15551249102": 1})
+
+
 def test_all_trunks_are_back_after_the_engines_state_was_wiped(acme: Integrator, platform: Platform) -> None:
-    trunk = make(acme, port=OPEN)
-    provisioned(trunk["id"])
-    database: Path = platform.state / "asterisk" / "db"
-    shutil.rmtree(database)
-    database.mkdir()
-    platform.kill("asterisk")
+    with Registrar(host=HOST, port=FIRST, passwords={"acme": "right!one"}) as registrar:
+        made = [make(acme, port=OPEN, name=f"Carrier {number}")["id"] for number in range(10)]
+        made.append(make(acme, port=FIRST, username="acme", password="right!one", registers=True, priority=99)["id"])
+        until(lambda: registrar.contacts, seconds=10, what="one is registered")
+        database: Path = platform.state / "asterisk" / "db"
+        shutil.rmtree(database)
+        database.mkdir()
+        killed_at = clock.now()
+        died = platform.kill("asterisk")
+        registrar.contacts.clear()
+        assert platform.real_network is not None
+        asterisk = platform.real_network.asterisk
+        until(lambda: platform.pids["asterisk"] != died and asterisk.is_ready(), seconds=20, what="the engine is back")
 
-    def goes_through() -> bool:
-        response = acme.create("+15551230901")
-        return response.status_code == 201 and acme.ended(response.json()["id"])["status"] == "completed"
+        missing = Trunk.objects.filter(public_id__in=made).exclude(provisioned_at__gt=killed_at)
+        until(lambda: registrar.contacts and not missing.exists(), seconds=30, what="all trunks are back", every=0.2)
 
-    until(goes_through, seconds=40, what="a call over the trunk", every=0.5)
-    settled(acme, trunk["id"], "up")
+    ended = acme.ended(acme.create("+15551230901").json()["id"])
+    assert (ended["status"], ended["trunk_id"]) == ("completed", made[0])

@@ -57,7 +57,7 @@ def test_runs_on_loopback_only_in_any_path_and_comes_back_when_killed(supervisor
     supervisor.start(*network_of_one.carriers())
     supervisor.start(network_of_one.engine())
     listening = psutil.Process(supervisor.pids["asterisk"]).net_connections("tcp")
-    wanted = {("127.0.0.1", ports["asterisk"]), ("127.0.0.1", ports["sip"])}
+    wanted = {("127.0.0.1", ports[name]) for name in ("asterisk", "sip", "sip-tls")}
     assert {c.laddr[:2] for c in listening if c.status == "LISTEN"} == wanted
     url = network_of_one.asterisk.url
     assert requests.get(f"{url}/asterisk/info", timeout=5).status_code == 401

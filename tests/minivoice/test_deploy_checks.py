@@ -29,6 +29,7 @@ SAFE = {
     "BASE_URL": "https://voice.example.org",
     "OUTBOUND_ALLOWED": [],
     "METRICS_TOKEN": "",
+    "REQUIRE_SECOND_FACTOR": True,
     "EMAIL_URL": "",
     "REDIS_URL": "redis://redis:6379/0",
 }
@@ -53,6 +54,7 @@ UNSAFE: list[tuple[str, Any, str]] = [
     ("OUTBOUND_ALLOWED", ["localhost:9000"], "outbound_allowed"),
     ("OUTBOUND_ALLOWED", ["[::1]:9000"], "outbound_allowed"),
     ("METRICS_TOKEN", "short", "metrics_token"),
+    ("REQUIRE_SECOND_FACTOR", False, "second_factor"),
     ("METRICS_TOKEN", "change-me-to-something-that-is-long", "metrics_token"),
 ]
 

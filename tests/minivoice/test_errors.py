@@ -8,6 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.conf import settings
 from django.db import connection, connections
 from rest_framework.test import APIClient
 
@@ -16,18 +17,21 @@ from applications.models import Customer
 from billing import ledger
 from billing.models import Balance, Entry, Rate
 from calls import dialing
-from calls.models import Attempt
+from calls.models import Attempt, Call
 from minivoice import clock, errors
 from telephony import link
-from telephony.engines.facts import Answer
+from telephony.engines.facts import Answer, EngineUnreachable
 from telephony.models import Engine, Trunk
 from tests import factories
+from tests.calls import steps
+from tests.calls.recordings.tape import Tape, kept
 from tests.calls.steps import FakeEngine
 from tests.conftest import Actor, refusal
 
 STATUSES = {
     "invalid_json": 400,
     "invalid_request": 400,
+    "invalid_action": 400,
     "rate_not_found": 400,
     "no_active_trunk": 400,
     "unauthorized": 401,
@@ -39,18 +43,25 @@ STATUSES = {
     "scope_required": 403,
     "not_found": 404,
     "call_not_found": 404,
+    "active_call_not_found": 404,
+    "recording_not_started": 404,
     "method_not_allowed": 405,
     "gateway_name_exists": 409,
+    "trunk_limit_reached": 409,
     "inbound_ip_exists": 409,
+    "call_uuid_missing": 409,
     "call_already_ended": 409,
     "idempotency_in_progress": 409,
     "payload_too_large": 413,
     "unsupported_media_type": 415,
+    "range_not_satisfiable": 416,
     "idempotency_key_reused": 422,
     "cps_limit_reached": 429,
     "concurrent_call_limit_reached": 429,
     "internal_error": 500,
     "originate_failed": 502,
+    "recording_start_failed": 502,
+    "recording_stop_failed": 502,
     "unavailable": 503,
 }
 CALL = {"from": "+15551230001", "to": "+15551230002"}
@@ -137,6 +148,43 @@ def keyed(acme: Actor, **changes: Any) -> Any:
     return acme.client().post("/v1/calls", {**CALL, **changes}, format="json", headers={"Idempotency-Key": "order-1"})
 
 
+def up(acme: Actor, patch: pytest.MonkeyPatch) -> tuple[Call, Tape]:
+    """A call that is up, and its engine."""
+    engine = Tape()
+    patch.setattr(link, "adapter", lambda: engine)
+    row = steps.dial(acme)
+    steps.answer(row, at=clock.now())
+    return row, engine
+
+
+def record(acme: Actor, row: Call, action: object) -> Any:
+    return acme.client().post(f"/v1/calls/{row.public_id}/recordings", {"action": action}, format="json")
+
+
+def recording_start_failed(acme: Actor, patch: pytest.MonkeyPatch) -> Any:
+    row, engine = up(acme, patch)
+    engine.fails_with["snoop"] = EngineUnreachable("the innermost secret")
+    return record(acme, row, "start")
+
+
+def recording_stop_failed(acme: Actor, patch: pytest.MonkeyPatch) -> Any:
+    row, engine = up(acme, patch)
+    assert record(acme, row, "start").status_code == 200
+    engine.fails_with["stop"] = EngineUnreachable("the innermost secret")
+    return record(acme, row, "stop")
+
+
+def active_call_not_found(acme: Actor, patch: pytest.MonkeyPatch) -> Any:
+    path = f"/v1/calls/{call(acme).json()['id']}"
+    assert acme.client().post(f"{path}/hangup").status_code == 200
+    return acme.client().post(f"{path}/recordings", {"action": "start"}, format="json")
+
+
+def range_not_satisfiable(acme: Actor, patch: pytest.MonkeyPatch) -> Any:
+    recording = kept(up(acme, patch)[0])
+    return acme.client().get(f"/v1/recordings/{recording.public_id}/audio", headers={"Range": "bytes=999999-"})
+
+
 def idempotency_key_reused(acme: Actor, patch: pytest.MonkeyPatch) -> Any:
     assert keyed(acme).status_code == 201
     return keyed(acme, to="+15551230003")
@@ -156,6 +204,11 @@ def trunk_exists(acme: Actor, **column: str) -> Any:
     Trunk.objects.update(proxy="9.9.9.9")  # an address: no name server is asked
     factories.TrunkFactory(customer=acme.customer, **column)
     return acme.client().post("/v1/trunks", {"name": "x", "proxy": "8.8.4.4", **column}, format="json")
+
+
+def trunk_limit_reached(acme: Actor, patch: pytest.MonkeyPatch) -> Any:
+    patch.setattr(settings, "MOST_TRUNKS", 0)
+    return acme.client().post("/v1/trunks", {"name": "x", "proxy": "8.8.4.4"}, format="json")
 
 
 def unavailable(acme: Actor, patch: pytest.MonkeyPatch) -> Any:
@@ -188,6 +241,14 @@ SITUATIONS: dict[str, Situation] = {
     "method_not_allowed": lambda acme, patch: acme.client().delete("/v1/balance"),
     "gateway_name_exists": lambda acme, patch: trunk_exists(acme, gateway_name="main"),
     "inbound_ip_exists": lambda acme, patch: trunk_exists(acme, inbound_ip="8.8.8.8"),
+    "trunk_limit_reached": trunk_limit_reached,
+    "invalid_action": lambda acme, patch: record(acme, steps.place(acme), "pause"),
+    "active_call_not_found": active_call_not_found,
+    "recording_not_started": lambda acme, patch: record(acme, up(acme, patch)[0], "stop"),
+    "call_uuid_missing": lambda acme, patch: record(acme, steps.place(acme), "start"),
+    "recording_start_failed": recording_start_failed,
+    "recording_stop_failed": recording_stop_failed,
+    "range_not_satisfiable": range_not_satisfiable,
     "call_already_ended": call_already_ended,
     "idempotency_in_progress": idempotency_in_progress,
     "idempotency_key_reused": idempotency_key_reused,

@@ -15,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from prometheus_client.parser import text_string_to_metric_families
 
 from calls import timeline
-from calls.models import Attempt, Call, Reconciliation
+from calls.models import Attempt, AuditRun, Call, Reconciliation
 from minivoice import clock, figures
 from telephony.models import Engine
 from tests.calls import steps
@@ -161,6 +161,14 @@ def test_tells_of_the_engine_and_the_books(world: None) -> None:
     Reconciliation.objects.create(ran_at=now - timedelta(hours=1), differences_found=3, differences=[])
 
     assert 29 < float(read("minivoice_engine_silence_seconds")["engine",]) < 40
+    for minutes, violations in [(61, 5), (59, 2), (1, 0)]:
+        AuditRun.objects.create(ran_at=now - timedelta(minutes=minutes), violations_found=violations)
+    for hours, violations in [(25, 7), (1, 4)]:
+        AuditRun.objects.create(ran_at=now - timedelta(hours=hours), violations_found=violations, is_whole=True)
+    assert read("minivoice_audit_all_violations") == {(): 4}
+    assert 3599 < float(read("minivoice_audit_all_age_seconds")[()]) < 3610
+    assert read("minivoice_audit_violations_1h") == {(): 2}
+    assert 59 < float(read("minivoice_audit_age_seconds")[()]) < 70
     assert read("minivoice_books_differences") == {(): 3}
     assert 3599 < float(read("minivoice_books_age_seconds")[()]) < 3610
 

@@ -6,6 +6,7 @@ The judge is Python's own audit event of `connect`, whoever calls it; every name
 import asyncio
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,8 @@ from calls.flow import document
 from calls.flow.fetching import Fetched, Request, fetch
 from minivoice import clock
 from minivoice.outbound import Client, SystemLookup
+from telephony.audio import Audio
+from telephony.cache import Cache
 from tests.conftest import Actor, refusal
 from tests.minivoice.spellings import INSIDE_NAMES, INSIDE_URLS
 from tests.webhooks.receiver import Receiver, respond
@@ -100,10 +103,30 @@ def test_saving_looks_up_no_name(acme: Actor, dialled: list[tuple[str, int]], as
     assert (dialled, asked) == ([], [])
 
 
-def test_no_document_redirects_to_an_inside_url() -> None:
+@pytest.mark.parametrize("action", ["redirect", "play"])
+def test_no_document_names_an_inside_url(action: str) -> None:
     for url in INSIDE_URLS:
         with pytest.raises(document.InvalidDocument, match="url"):
-            document.check({"actions": [{"redirect": {"url": url}}]})
+            document.check({"actions": [{action: {"url": url}}]})
+
+
+def test_no_audio_is_fetched_from_the_inside(
+    tmp_path: Path, settings: Settings, dialled: list[tuple[str, int]], asked: list[str]
+) -> None:
+    with Receiver(respond(302, Location="http://127.0.0.2:80/")) as receiver:
+        settings.OUTBOUND_ALLOWED = [receiver.place]
+        urls = [*INSIDE_URLS, *(f"http://{name}/" for name in INSIDE_NAMES), receiver.url]
+
+        async def fetch_all() -> list[str]:
+            async with Client() as client:
+                audio = Audio(Cache(tmp_path, url="http://127.0.0.1:8099", kept_bytes=0), client)
+                return [(await audio.fetch(url, owner="acme")).failure for url in urls]
+
+        *inside, redirected = asyncio.run(fetch_all())
+
+    assert (set(inside), redirected) == ({"blocked_address"}, "http_302")
+    assert dialled == [("127.0.0.1", receiver.port)]
+    assert set(asked) == set(INSIDE_NAMES)
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])

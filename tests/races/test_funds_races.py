@@ -47,7 +47,7 @@ def test_500_creates_amid_top_ups_and_settlements_are_exactly_k(
     ]
     afterwards[::10] = [lambda work=work: (live_and_die(), work())[1] for work in afterwards[::10]]
 
-    with auditor() as reads:
+    with auditor() as audits:
         done = Counter(pool.map(lambda work: work(), works))
         done += Counter(pool.map(lambda work: work(), afterwards))  # all the funds are there by now
 
@@ -55,8 +55,10 @@ def test_500_creates_amid_top_ups_and_settlements_are_exactly_k(
     assert Call.objects.count() == k
     balance = Balance.objects.get(customer=owner)
     assert balance.posted == balance.held
-    assert len(reads) >= 3
-    assert set(reads) == {()}
+    assert set(audits.broken) == {()}
+    # Ten a second is what it tries; a loaded machine leaves it fewer, and never stops it.
+    assert audits.a_second > 2
+    assert audits.longest_gap_seconds < 3
 
 
 def callers(*, funds: str) -> list[Actor]:

@@ -121,6 +121,12 @@ def test_without_an_address_nothing_is_served(settings: Settings) -> None:
         ({"SPEECH_BIND": "127.0.0.1:8099", "SPEECH_URL": "http://media.example/x"}, "SPEECH_URL is http://host:port"),
         ({"SPEECH_BIND": "127.0.0.1:8099", "SPEECH_FOLDER": "speech"}, "SPEECH_BIND needs SPEECH_FOLDER"),
         ({"SPEECH_BIND": "127.0.0.1:8099", "SPEECH_MEGABYTES": "0"}, "SPEECH_BIND needs SPEECH_FOLDER"),
+        ({"SPEECH_VOICE": "anna"}, "SPEECH_VOICE is one of eSpeak NG's"),
+        ({"SPEECH_PROGRAMS": '{"amy": "/usr/bin/speak"}'}, "SPEECH_PROGRAMS: amy has a language and a program"),
+        ({"SPEECH_PROGRAMS": '{"Amy": {"language": "en", "program": ["/speak"]}}'}, "SPEECH_PROGRAMS: Amy is in small"),
+        ({"SPEECH_PROGRAMS": '{"amy": {"language": "en", "program": "/speak"}}'}, "is a list of words"),
+        ({"SPEECH_PROGRAMS": '{"amy": {"language": "en", "program": ["speak"]}}'}, "begins with a whole path"),
+        ({"SPEECH_PROGRAMS": "amy"}, "SPEECH_PROGRAMS: Expecting value"),
     ],
 )
 def test_settings_that_cannot_be_meant_refuse_to_start(given: dict[str, str], complaint: str) -> None:

@@ -112,7 +112,11 @@ def test_forwards_to_a_number_or_to_a_host_of_the_customers_own_trunk(
 
     assert (body["route_mode"], body["routing_target"]) == ("sip", target)
     assert body["application_id"] == acme.application.public_id
-    assert change(acme, number, application_id=None).json()["routing_target"] == target
+    nobodys = change(acme, number, application_id=None)  # every caller would hear that there is no such number
+    assert (refusal(nobodys), nobodys.json()["error"]["param"]) == ((400, "invalid_request"), "application_id")
+    assert change(acme, number, route_mode="reject", application_id=None).json()["application_id"] is None
+    nobodys = change(acme, number, route_mode="sip", routing_target=target)
+    assert (refusal(nobodys), nobodys.json()["error"]["param"]) == ((400, "invalid_request"), "application_id")
     back = change(acme, number, route_mode="webhook", application_id=acme.application.public_id).json()
     assert (back["route_mode"], back["routing_target"]) == ("webhook", acme.application.public_id)
     assert Number.objects.get().routing_target == ""

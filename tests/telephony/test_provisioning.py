@@ -88,7 +88,7 @@ def test_a_change_replaces_what_was_there(
     assert (pushed(engine, trunk)["media_encryption"], pushed(engine, trunk)["allow"]) == ("no", "g722")
 
 
-@pytest.mark.parametrize("how", ["deleted", "deactivated"])
+@pytest.mark.parametrize("how", ["deleted", "deactivated", "disabled"])
 def test_a_trunk_out_of_use_is_taken_away(
     acme_trunk: dict[str, Any], provisioner: Provisioner, engine: SimulatedEngine, how: str
 ) -> None:
@@ -96,6 +96,8 @@ def test_a_trunk_out_of_use_is_taken_away(
     step(provisioner)
     if how == "deleted":
         trunks.delete(trunk=trunk, now=clock.now())
+    elif how == "disabled":
+        trunks.switch(trunk=trunk, is_active=False, now=clock.now())
     else:
         trunks.change(trunk=trunk, changes={"is_active": False})
 
@@ -103,7 +105,8 @@ def test_a_trunk_out_of_use_is_taken_away(
 
     assert [pushed(engine, trunk, kind) for kind in ("auth", "aor", "identify", "endpoint")] == [{}] * 4
     assert order(engine.ari, "after", "+15551230002", trunk=trunk.endpoint) is Answer.REFUSED
-    assert Trunk.objects.get(pk=trunk.pk).state == "off"
+    trunk.refresh_from_db()
+    assert (trunk.state, trunk.state_reason) == ("off", "disabled by support" if how == "disabled" else "")
 
 
 def test_calls_from_an_address_are_let_in_once_it_is_approved(
@@ -210,6 +213,26 @@ def test_all_trunks_are_back_after_the_engine_lost_them(
     step(provisioner)
 
     assert set(engine.ari.trunks.reachable()) == set(Trunk.objects.values_list("endpoint", flat=True))
+
+
+def test_a_link_that_comes_while_trunks_are_compared_has_them_compared_again(
+    acme_trunk: dict[str, Any], provisioner: Provisioner, engine: SimulatedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started_at = engine.ari.trunks.started_at
+
+    def restarted_meanwhile() -> str:
+        before = started_at()
+        engine.restart()
+        until(lambda: answers(engine.ari))
+        provisioner.linked()
+        return before
+
+    with monkeypatch.context() as patched:
+        patched.setattr(engine.ari.trunks, "started_at", restarted_meanwhile)
+        step(provisioner)
+
+    assert step(provisioner) == 2
+    assert step(provisioner) == 0
 
 
 def test_what_is_there_already_is_not_brought_again(

@@ -6,12 +6,14 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from calls import capacity, dialing
 from minivoice import clock
 from telephony import link, routing
 from telephony.engines.ari_config import TrunkConfig
 from telephony.models import Trunk
 from telephony.provisioning import Load, Provisioner
 from tests import factories
+from tests.calls.steps import FakeEngine, answer, dial, end, latest
 from tests.conftest import Actor
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("names")]
@@ -89,6 +91,13 @@ def test_a_carrier_that_is_silent_is_down(trunk: Trunk, engine: FakeTrunks) -> N
     assert look(trunk) == "down: no answer to OPTIONS from 9.9.9.9 (carrier.example, udp)"
 
 
+def test_a_carrier_over_tls_that_is_silent_may_have_shown_a_wrong_certificate(trunk: Trunk, engine: FakeTrunks) -> None:
+    Trunk.objects.update(transport="tls")
+    engine.carrier_answers = False
+    reason = "no answer to OPTIONS from 9.9.9.9 (carrier.example, tls): is its certificate valid for carrier.example?"
+    assert look(trunk) == f"down: {reason}"
+
+
 def test_an_engine_that_tells_nothing_of_registrations_is_believed_the_rest(trunk: Trunk, engine: FakeTrunks) -> None:
     engine.registration = None
     assert look(trunk) == "up: "
@@ -117,3 +126,28 @@ def test_a_trunk_that_is_down_is_tried_last(trunk: Trunk) -> None:
         customer = factories.CustomerFactory()
         routes = routing.outbound_trunks(customer_id=customer.pk, number="+15551230002")
         assert (routes[0].trunk_id, len(routes)) == (first.pk, 2)
+
+
+@pytest.mark.usefixtures("nobody_dials")
+def test_a_number_that_a_carrier_bars_sends_nobody_elses_calls_over_the_spare_trunk(
+    trunk: Trunk, engine: FakeTrunks, acme: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once one 403 put the trunk last for an hour, and as no call went over it nothing could show better."""
+    Trunk.objects.update(registers=False)
+    factories.TrunkFactory(priority=200)
+    exchange = FakeEngine()
+    exchange.trunks = engine  # type: ignore[attr-defined]
+    monkeypatch.setattr(link, "adapter", lambda: exchange)
+    provisioner = Provisioner()
+    provisioner.linked()
+    provisioner.step(now=clock.now(), load=Load)
+    answered = dial(acme)
+    answer(answered, at=clock.now())
+    end(answered, at=clock.now(), cause=16)
+
+    end(dial(acme), at=clock.now(), sip_code=403)
+    dialing.drain()
+    later = clock.now() + timedelta(seconds=5)
+    provisioner.step(now=later, load=lambda: capacity.load(now=later))
+
+    assert latest(dial(acme)).trunk == trunk

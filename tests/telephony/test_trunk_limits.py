@@ -123,11 +123,23 @@ def test_health_is_told_of_channels_in_use_and_refused_credentials(acme: Actor, 
     assert capacity.load(now=now).channels == {trunk.pk: 1}
     assert capacity.load(now=now).refusals == {}
 
-    end(first, at=now, sip_code=403)
+    end(first, at=now, sip_code=401)
 
     told = capacity.load(now=now)
     assert told.channels == {}
-    assert told.refusals == {trunk.pk: (403, now)}
+    assert told.refusals == {trunk.pk: (401, now)}
+
+
+@pytest.mark.django_db
+def test_a_403_is_about_credentials_that_nothing_has_proved_and_for_a_minute(acme: Actor, engine: FakeEngine) -> None:
+    trunk, now = Trunk.objects.get(), clock.now()
+    end(dial(acme), at=now, sip_code=403)
+    assert capacity.load(now=now).refusals == {}  # the carrier knows us by our address
+
+    Trunk.objects.update(username="us")
+
+    assert capacity.load(now=now).refusals == {trunk.pk: (403, now)}
+    assert capacity.load(now=now + timedelta(minutes=1)).refusals == {}
 
 
 @pytest.mark.django_db(transaction=True)

@@ -1,5 +1,7 @@
 """A customer's own trunks over HTTP: /v1/trunks."""
 
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -22,8 +24,9 @@ DOCUMENTED = {
 }
 OURS = {
     *("realm", "from_domain", "inbound_ip", "inbound_ip_active", "transport", "srtp", "codecs", "registers"),
-    *("priority", "max_channels", "max_cps", "state", "state_reason"),
+    *("priority", "allowed_prefixes", "max_channels", "max_cps", "state", "state_reason"),
 }
+CALL = {"from": "+15551230001", "to": "+15551230002"}
 FULL = {
     "name": "Carrier One",
     "proxy": "sip.acme.example:5080",
@@ -38,6 +41,10 @@ FULL = {
 
 def create(actor: Actor, **body: Any) -> Any:
     return actor.client().post("/v1/trunks", {"name": "x", "proxy": "sip.acme.example"} | body, format="json")
+
+
+def routed(actor: Actor, number: str) -> bool:
+    return bool(routing.outbound_trunks(customer_id=actor.customer.pk, number=number))
 
 
 def change(actor: Actor, trunk: dict[str, Any], **body: Any) -> Any:
@@ -99,6 +106,64 @@ def test_a_customer_has_each_gateway_name_and_inbound_address_once(
     assert change(acme, second, **{field: value}).status_code == 200
 
 
+def test_a_trunk_with_prefixes_takes_only_numbers_that_begin_so(acme: Actor) -> None:
+    made = create(acme, allowed_prefixes=["1555", "44", "44"]).json()
+    assert made["allowed_prefixes"] == ["1555", "44"]
+    reached = [number for number in ("+15551230002", "+442079460000", "+4930123456") if routed(acme, number)]
+    assert reached == ["+15551230002", "+442079460000"]
+
+    changed = change(acme, made, allowed_prefixes=["49"]).json()
+    assert changed["allowed_prefixes"] == ["49"]
+    assert routed(acme, "+4930123456")
+    assert refusal(acme.client().post("/v1/calls", CALL, format="json")) == (400, "no_active_trunk")
+
+    assert change(acme, made, name="renamed").json()["allowed_prefixes"] == ["49"]
+    assert change(acme, made, allowed_prefixes=[]).json()["allowed_prefixes"] == []
+    assert routed(acme, "+15551230002")
+
+
+@pytest.mark.parametrize(
+    "prefixes",
+    ["1555", {"1555": 1}, [1555], ["+1555"], ["0044"], [""], ["1" * 16], ["15\n"], ["١٥"], [None], ["1"] * 1001],
+)
+def test_refuses_prefixes_that_are_not_lists_of_digits(acme: Actor, prefixes: Any) -> None:
+    response = create(acme, allowed_prefixes=prefixes)
+    assert refusal(response) == (400, "invalid_request")
+    assert response.json()["error"]["param"] == "allowed_prefixes"
+    assert not Trunk.objects.filter(customer=acme.customer).exists()
+
+
+def test_a_customer_has_so_many_trunks_and_no_more(acme: Actor, globex: Actor, settings: Any) -> None:
+    settings.MOST_TRUNKS = 2
+    first, _ = create(acme).json(), create(acme).json()
+
+    response = create(acme)
+
+    assert refusal(response) == (409, "trunk_limit_reached")
+    assert response.json()["error"]["message"] == "the limit of 2 trunks is reached"
+    assert create(globex).status_code == 201
+    assert acme.client().delete(f"/v1/trunks/{first['id']}").status_code == 204
+    assert create(acme).status_code == 201
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_many_that_would_be_the_last_trunk_one_is_made(acme: Actor, settings: Any) -> None:
+    settings.MOST_TRUNKS = 3
+    for _ in range(2):
+        create(acme)
+
+    def one_more(number: int) -> int:
+        try:
+            return int(create(acme, name=f"trunk {number}").status_code)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(8) as threads:
+        answers = Counter(threads.map(one_more, range(8)))
+
+    assert answers == {201: 1, 409: 7}
+
+
 def test_two_customers_with_one_gateway_name_have_two_endpoints_on_the_engine(acme: Actor, globex: Actor) -> None:
     for actor in (acme, globex):
         assert create(actor, gateway_name="main").status_code == 201
@@ -147,6 +212,33 @@ def test_a_deleted_trunk_is_out_of_sight_and_use_but_not_of_history(acme: Actor,
 def test_an_inactive_trunk_takes_no_call(acme: Actor, acme_trunk: dict[str, Any]) -> None:
     assert change(acme, acme_trunk, is_active=False).json()["is_active"] is False
     assert [route.is_own for route in routing.outbound_trunks(customer_id=acme.customer.pk, number="+15551")] == [False]
+
+
+def test_a_customer_cannot_enable_what_support_has_disabled(acme: Actor, acme_trunk: dict[str, Any]) -> None:
+    """Once the customer's word and support's were one column, and the last one counted."""
+    trunk = Trunk.objects.get(public_id=acme_trunk["id"])
+    assert trunks.switch(trunk=trunk, is_active=False, now=clock.now())
+
+    for changes in ({"is_active": True}, {"is_active": True, "name": "Other"}):
+        response = change(acme, acme_trunk, **changes)
+        assert refusal(response) == (400, "invalid_request")
+        assert response.json()["error"]["param"] == "is_active"
+    kept = change(acme, acme_trunk, is_active=False, name="Mine").json()
+    assert (kept["is_active"], kept["name"]) == (False, "Mine")
+    assert [route.is_own for route in routing.outbound_trunks(customer_id=acme.customer.pk, number="+15551")] == [False]
+
+    assert trunks.switch(trunk=trunk, is_active=True, now=clock.now())
+    for is_active in (False, True):
+        assert change(acme, acme_trunk, is_active=is_active).json()["is_active"] is is_active
+
+
+def test_support_may_disable_what_its_customer_has_out_of_use(acme: Actor, acme_trunk: dict[str, Any]) -> None:
+    trunk = Trunk.objects.get(public_id=acme_trunk["id"])
+    change(acme, acme_trunk, is_active=False)
+
+    assert [trunks.switch(trunk=trunk, is_active=False, now=clock.now()) for _ in range(2)] == [True, False]
+
+    assert refusal(change(acme, acme_trunk, is_active=True)) == (400, "invalid_request")
 
 
 def test_strangers_and_platform_trunks_are_not_there(acme: Actor, globex: Actor, acme_trunk: dict[str, Any]) -> None:

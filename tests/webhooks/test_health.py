@@ -4,16 +4,17 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from smtplib import SMTPServerDisconnected
 from typing import Any
 
 import pytest
 from django.core import mail
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
+from pytest_django import DjangoAssertNumQueries
 from pytest_django.fixtures import Settings
 
-from applications.models import Application, Customer
+from applications import mail as post
+from applications.models import Application, Customer, Notice
 from minivoice import errors
 from tests.webhooks.conftest import Publish
 from tests.webhooks.receiver import Receiver, respond
@@ -187,6 +188,17 @@ def test_what_a_killed_worker_had_is_ended_when_its_lease_is_over(publish: Publi
     assert not WebhookEvent.objects.filter(is_in_flight=True).exists()
 
 
+def test_disabled_endpoints_where_nothing_waits_cost_a_look_nothing(
+    acme: Customer, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    """Once each of them was locked every five seconds, for ever."""
+    for number in range(20):
+        Application.objects.create(customer=acme, name=f"gone {number}", webhook_url="x", webhook_disabled_at=NOW)
+
+    with django_assert_num_queries(1):
+        assert health.drain(now=NOW) == 0
+
+
 @pytest.mark.parametrize("url", ["the same", "https://elsewhere.example/hook"])
 def test_saving_a_url_enables_it_and_sends_nothing_old(publish: Publish, application: Application, url: str) -> None:
     old = publish(now=NOW)
@@ -305,20 +317,21 @@ def test_a_large_backlog_is_ended_batch_by_batch(
 
 
 @pytest.fixture
-def post(settings: Settings, acme: Customer) -> None:
+def mail_server(settings: Settings, acme: Customer) -> None:
     """A mail server, staff, and a contact address."""
     settings.EMAIL_URL = "smtp://mail.example"
     settings.STAFF_EMAIL = "staff@platform.example"
     Customer.objects.update(contact_email="ops@acme.example")
 
 
-def test_customer_and_staff_are_mailed_once(publish: Publish, application: Application, post: None) -> None:
+def test_customer_and_staff_are_mailed_once(publish: Publish, application: Application, mail_server: None) -> None:
     disable(publish, application)
-    assert health.tell(now=NOW) == 1
-    assert health.tell(now=NOW + DAY) == 0
+    assert post.send(now=NOW) == 1
+    assert post.send(now=NOW + DAY) == 0
     [letter] = mail.outbox
     assert letter.recipients() == ["ops@acme.example", "staff@platform.example"]
     assert letter.subject == f"The webhook endpoint of {application.public_id} is disabled"
+    assert letter.body.startswith(f"Since {NOW:%Y-%m-%d %H:%M} UTC events are not sent any more")
     assert f"acme's ({application.public_id}): it answered 410 (Gone)." in letter.body
 
 
@@ -327,60 +340,32 @@ def test_customer_and_staff_are_mailed_once(publish: Publish, application: Appli
     [("", "staff@platform.example", ["staff@platform.example"]), ("ops@acme.example", "", ["ops@acme.example"])],
 )
 def test_mails_whom_it_knows(
-    publish: Publish, application: Application, post: None, settings: Settings, contact: str, staff: str,
+    publish: Publish, application: Application, mail_server: None, settings: Settings, contact: str, staff: str,
     recipients: list[str],
 ) -> None:  # fmt: skip
     settings.STAFF_EMAIL = staff
     Customer.objects.update(contact_email=contact)
     disable(publish, application)
-    assert health.tell(now=NOW) == 1
+    assert post.send(now=NOW) == 1
     assert mail.outbox[0].recipients() == recipients
 
 
 def test_mails_nobody_without_an_address_or_a_mail_server(
-    publish: Publish, application: Application, post: None, settings: Settings
+    publish: Publish, application: Application, mail_server: None, settings: Settings
 ) -> None:
     settings.STAFF_EMAIL = ""
     Customer.objects.update(contact_email="")
     disable(publish, application)
-    assert (health.tell(now=NOW), hears(application).webhook_notice_due_at) == (0, None)
+    assert post.send(now=NOW) == 0
+    assert not Notice.objects.exists()
 
     settings.EMAIL_URL, settings.STAFF_EMAIL = "", "staff@platform.example"
     save_url(application, application.webhook_url, now=NOW + DAY)
     hears(application)
     health.drain(now=NOW + DAY)
     disable(publish, application, now=NOW + DAY)
-    assert health.tell(now=NOW + DAY) == 0
+    assert post.send(now=NOW + DAY) == 0
     assert mail.outbox == []
-
-
-def test_a_mail_that_cannot_be_sent_is_tried_for_a_day_with_longer_pauses(
-    publish: Publish, application: Application, post: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(_: object) -> int:
-        raise SMTPServerDisconnected
-
-    monkeypatch.setattr(health.EmailMessage, "send", fail)
-    disable(publish, application)
-    pauses, now = [], NOW
-    while (due_at := hears(application).webhook_notice_due_at) is not None:
-        pauses.append((due_at - now).total_seconds() / 60)
-        now = due_at
-        assert health.tell(now=now) == 0
-    assert pauses == [0, 2, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024]
-
-
-def test_a_mail_of_a_killed_worker_is_sent_by_the_next(publish: Publish, application: Application, post: None) -> None:
-    disable(publish, application)
-    assert health._claim_notice(NOW) is not None  # and no more is heard of it
-    assert health.tell(now=NOW + timedelta(seconds=119)) == 0
-    assert health.tell(now=NOW + timedelta(seconds=120)) == 1
-
-
-def test_an_endpoint_that_is_enabled_again_is_no_news(publish: Publish, application: Application, post: None) -> None:
-    disable(publish, application)
-    save_url(application, application.webhook_url, now=NOW)
-    assert health.tell(now=NOW) == 0
 
 
 def _waiting_for_locks() -> int:

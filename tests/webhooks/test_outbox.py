@@ -119,6 +119,19 @@ def test_gives_events_of_one_microsecond_different_ids(publish: Publish) -> None
     assert all(json.loads(bytes(event.body))["id"] == event.public_id for event in events)
 
 
+def test_goes_on_to_the_next_microsecond_when_all_ids_of_one_are_taken(
+    publish: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once the thousand and first event of one `now` was drawn for ever, under a customer's lock."""
+    draws = iter([7] * 20)  # as if a microsecond had one id
+    monkeypatch.setattr("minivoice.ids.secrets.randbelow", lambda _: next(draws))
+
+    events = [publish(now=NOW) for _ in range(3)]
+
+    assert [event.public_id[-9:] for event in events] == ["123456007", "123457007", "123458007"]
+    assert [event.created_at for event in events] == [NOW] * 3
+
+
 def test_refuses_a_sequence_number_twice(application: Application) -> None:
     _publish(application)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.db.models import Value
 from rest_framework.test import APIClient
 from standardwebhooks import Webhook, WebhookVerificationError
 
@@ -140,6 +141,18 @@ def test_a_first_secret_has_none_before_it(
     client: APIClient, application: Application, publish: Publish, receiver: Receiver
 ) -> None:
     Application.objects.update(webhook_secret="")
+
+    assert replace(client, application, secret=NEW).json()["previous_secret_expires_at"] is None
+    publish()
+    pump.deliver()
+    assert is_genuine(receiver.requests[0], NEW)
+    assert "x-minivoice-signature-previous" not in receiver.requests[0].headers
+
+
+def test_one_that_cannot_be_read_is_replaced_and_signs_no_more(
+    client: APIClient, application: Application, publish: Publish, receiver: Receiver
+) -> None:
+    Application.objects.update(webhook_secret=Value("of a key that is gone"))
 
     assert replace(client, application, secret=NEW).json()["previous_secret_expires_at"] is None
     publish()

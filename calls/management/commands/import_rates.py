@@ -1,7 +1,6 @@
 """`manage.py import_rates`: a rate sheet into a draft, and what that would change; nothing is live yet."""
 
 from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -82,14 +81,8 @@ class Command(BaseCommand):
 def _examples(kind: str, change: versions.Change) -> str:
     if kind == "unchanged":
         return ""
-    shown = ", ".join(
-        f"{example.prefix} {_price(example.before)} → {_price(example.after)}" for example in change.examples
-    )
+    shown = ", ".join(f"{example.prefix} {example.before} → {example.after}" for example in change.examples)
     return f"{shown} …" if change.count > len(change.examples) else shown
-
-
-def _price(price: Decimal | None) -> str:
-    return "none" if price is None else money.text(price)
 
 
 def _pair(given: str) -> tuple[str, str]:

@@ -11,12 +11,20 @@ class AccountSuspended(ApiError):
     code = "account_suspended"
 
 
+class ActiveCallNotFound(ApiError):
+    code = "active_call_not_found"
+
+
 class CallAlreadyEnded(ApiError):
     code = "call_already_ended"
 
 
 class CallNotFound(ApiError):
     code = "call_not_found"
+
+
+class CallUuidMissing(ApiError):
+    code = "call_uuid_missing"
 
 
 class CallerIdNotAllowed(ApiError):
@@ -59,6 +67,10 @@ class InternalError(ApiError):
     code = "internal_error"
 
 
+class InvalidAction(ApiError):
+    code = "invalid_action"
+
+
 class InvalidJson(ApiError):
     code = "invalid_json"
 
@@ -87,8 +99,24 @@ class PayloadTooLarge(ApiError):
     code = "payload_too_large"
 
 
+class RangeNotSatisfiable(ApiError):
+    code = "range_not_satisfiable"
+
+
 class RateNotFound(ApiError):
     code = "rate_not_found"
+
+
+class RecordingNotStarted(ApiError):
+    code = "recording_not_started"
+
+
+class RecordingStartFailed(ApiError):
+    code = "recording_start_failed"
+
+
+class RecordingStopFailed(ApiError):
+    code = "recording_stop_failed"
 
 
 class ScopeRequired(ApiError):
@@ -97,6 +125,10 @@ class ScopeRequired(ApiError):
 
 class SpendControlExceeded(ApiError):
     code = "spend_control_exceeded"
+
+
+class TrunkLimitReached(ApiError):
+    code = "trunk_limit_reached"
 
 
 class Unauthorized(ApiError):
@@ -198,6 +230,32 @@ class Check(TypedDict):
     passed: bool
     code: str | None
     message: str | None
+
+
+class Recording(TypedDict):
+    id: str
+    call_id: str
+    customer_id: str
+    application_id: str
+    provider_call_id: str | None
+    status: Literal["started", "completed", "failed", "deleted"]
+    storage_type: Literal["local", "s3"]
+    file_url: str | None
+    duration_seconds: int | None
+    size_bytes: int | None
+    created_at: str
+    updated_at: str
+
+
+class Commanded(TypedDict):
+    call_id: str
+    provider_call_id: str | None
+    action: Literal["start", "stop"]
+    recording: Recording
+
+
+class CommandedAnswer(TypedDict):
+    data: Commanded
 
 
 class DayUsage(TypedDict):
@@ -423,6 +481,7 @@ class Trunk(TypedDict):
     codecs: list[str]
     registers: bool
     priority: int
+    allowed_prefixes: list[str]
     max_channels: int | None
     max_cps: int | None
     is_active: bool
@@ -450,6 +509,17 @@ Usage = TypedDict(
         "data": NotRequired[list[DayUsage | DestinationUsage | TrunkUsage]],
     },
 )
+
+
+class Validity(TypedDict):
+    valid: bool
+
+
+class Voice(TypedDict):
+    id: str
+    name: str
+    languages: list[str]
+    is_default: bool
 
 
 class Client(Transport):
@@ -637,6 +707,14 @@ class Client(Transport):
         """Get your balance."""
         return cast("Balance", self._send("GET", "/v1/balance"))
 
+    def validate_actions(self, *, actions: list[dict[str, Any]]) -> Validity:
+        """Check a document without a call.
+
+        A document that breaks a rule is an `invalid_request` whose `param` is the place. The JSON Schema is
+        at `/v1/schemas/actions.json`.
+        """
+        return cast("Validity", self._send("POST", "/v1/actions/validate", body={"actions": actions}))
+
     def list_calls(
         self,
         *,
@@ -764,6 +842,49 @@ class Client(Transport):
         """List what happened to a call, oldest first."""
         return self._pages(path("/v1/calls/{}/events", call_id), is_whole=True)
 
+    def list_call_recordings(self, call_id: str) -> Iterator[Recording]:
+        """List a call's recordings, newest first."""
+        return self._pages(path("/v1/calls/{}/recordings", call_id))
+
+    def record_call(self, call_id: str, *, action: Literal["start", "stop"] | None = NOT_GIVEN) -> CommandedAnswer:
+        """Record a call, or stop it.
+
+        A call has one recording at a time: `start` answers with the one that runs, if there is one. After
+        `stop` the audio is there in a moment, which `recording.completed` tells.
+
+        Needs a key with the scope `calls`.
+        """
+        return cast(
+            "CommandedAnswer", self._send("POST", path("/v1/calls/{}/recordings", call_id), body={"action": action})
+        )
+
+    def get_recording(self, recording_id: str) -> Recording:
+        """Get a recording."""
+        return cast("Recording", self._send("GET", path("/v1/recordings/{}", recording_id)))
+
+    def delete_recording(self, recording_id: str) -> Recording:
+        """Erase the audio of a recording.
+
+        One that runs ends. The recording itself stays, as `deleted`.
+
+        Needs a key with the scope `calls`.
+        """
+        return cast("Recording", self._send("DELETE", path("/v1/recordings/{}", recording_id)))
+
+    def get_recording_audio(self, recording_id: str, *, expires: str = NOT_GIVEN, signature: str = NOT_GIVEN) -> bytes:
+        """Get the audio of a recording.
+
+        8 kHz, 16 bit WAV: left what the party on the call's own channel says, right what it hears; a
+        voicemail has one channel. One `Range` of bytes is answered with 206. Needs a key, or `expires` and
+        `signature` of the `file_url` that `GET /v1/recordings/{recording_id}` answers.
+        """
+        return cast(
+            "bytes",
+            self._send(
+                "GET", path("/v1/recordings/{}/audio", recording_id), query={"expires": expires, "signature": signature}
+            ),
+        )
+
     def list_dids(self) -> Iterator[Number]:
         """List your numbers."""
         return self._pages("/v1/dids")
@@ -851,6 +972,7 @@ class Client(Transport):
         codecs: list[Literal["ulaw", "alaw", "g722", "gsm"]] | None = NOT_GIVEN,
         registers: bool | None = NOT_GIVEN,
         priority: int | None = NOT_GIVEN,
+        allowed_prefixes: list[str] | None = NOT_GIVEN,
         max_channels: int | None = NOT_GIVEN,
         max_cps: int | None = NOT_GIVEN,
         is_active: bool | None = NOT_GIVEN,
@@ -860,7 +982,7 @@ class Client(Transport):
 
         `proxy` and `inbound_ip` must be public. Calls from `inbound_ip` are taken once staff approve it.
         The trunk is on the engine within seconds: `state` becomes `up`, or `down` or `refused` with its
-        reason.
+        reason. With `allowed_prefixes` it takes only numbers that begin with one of them.
 
         Needs a key with the scope `manage`.
         """
@@ -882,6 +1004,7 @@ class Client(Transport):
                     "codecs": codecs,
                     "registers": registers,
                     "priority": priority,
+                    "allowed_prefixes": allowed_prefixes,
                     "max_channels": max_channels,
                     "max_cps": max_cps,
                     "is_active": is_active,
@@ -910,6 +1033,7 @@ class Client(Transport):
         codecs: list[Literal["ulaw", "alaw", "g722", "gsm"]] | None = NOT_GIVEN,
         registers: bool | None = NOT_GIVEN,
         priority: int | None = NOT_GIVEN,
+        allowed_prefixes: list[str] | None = NOT_GIVEN,
         max_channels: int | None = NOT_GIVEN,
         max_cps: int | None = NOT_GIVEN,
         is_active: bool | None = NOT_GIVEN,
@@ -917,7 +1041,8 @@ class Client(Transport):
     ) -> Trunk:
         """Change a trunk.
 
-        Only the fields given change; null clears an optional one. A new `inbound_ip` waits for staff.
+        Only the fields given change; null clears an optional one, `[]` a list. A new `inbound_ip` waits for
+        staff.
 
         Needs a key with the scope `manage`.
         """
@@ -939,6 +1064,7 @@ class Client(Transport):
                     "codecs": codecs,
                     "registers": registers,
                     "priority": priority,
+                    "allowed_prefixes": allowed_prefixes,
                     "max_channels": max_channels,
                     "max_cps": max_cps,
                     "is_active": is_active,
@@ -969,6 +1095,14 @@ class Client(Transport):
         `group_by` adds `data`.
         """
         return cast("Usage", self._send("GET", "/v1/usage", query={"from": from_, "to": to, "group_by": group_by}))
+
+    def list_voices(self, *, language: str = NOT_GIVEN) -> Iterator[Voice]:
+        """List the voices.
+
+        What `voice` and `language` of `say` and `gather` may name. With `language`, the voices of that
+        language, whatever its country.
+        """
+        return self._pages("/v1/voices", query={"language": language}, is_whole=True)
 
     def list_deliveries(
         self,

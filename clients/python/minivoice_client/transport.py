@@ -66,7 +66,7 @@ class Transport:
                 self._wait(None, tries_left)
                 continue
             if answer.status_code < 300:
-                return answer.json() if answer.content else None
+                return _content(answer)
             refusal = errors.read(answer)
             if not tries_left or not _is_worth_another(refusal, is_harmless=is_harmless):
                 raise refusal
@@ -102,6 +102,12 @@ def given(values: Mapping[str, Any]) -> dict[str, Any]:
 def new_key() -> str:
     """Return a fresh idempotency key."""
     return str(uuid.uuid4())
+
+
+def _content(answer: requests.Response) -> Any:
+    if answer.headers.get("Content-Type", "").startswith("audio/"):
+        return answer.content
+    return answer.json() if answer.content else None
 
 
 def _is_worth_another(refusal: errors.ApiError, *, is_harmless: bool) -> bool:

@@ -15,7 +15,8 @@ from webhooks.models import WebhookEvent
 
 PLATFORMS = "wholesale"
 CALLER = "+15557654321"
-NOT_FOUND, DECLINED, BUSY, UNAVAILABLE = 1, 16, 17, 19  # Q.850; the engine makes 404, 603, 486, 480 of them
+# Q.850; the engine makes 404, 603, 486, 480, 503 of them
+NOT_FOUND, DECLINED, BUSY, UNAVAILABLE, CONGESTED = 1, 16, 17, 19, 34
 
 
 def ring(dialled: str = "+15551230001", *, trunk: str = PLATFORMS, caller: str = CALLER, channel: str = "") -> Call:

@@ -7,7 +7,7 @@ import pytest
 
 from applications.models import Customer
 from billing.models import Hold, Rate
-from calls import dialing, forwarding
+from calls import dialing, legs
 from calls.models import Flow
 from minivoice import clock
 from telephony.engines.facts import Kind
@@ -31,7 +31,8 @@ def test_a_forwarded_call_holds_money_for_both_ends(acme: Actor, number: Number)
     [leg] = call.legs.all()
     assert (leg.from_number, leg.to_number, leg.status, leg.events) == ("+15551230001", "+15551230002", "queued", 0)
     assert sorted(Hold.objects.values_list("amount", flat=True)) == [Decimal("0.12"), Decimal("0.60")]
-    assert not Flow.objects.exists()
+    [flow] = Flow.objects.all()
+    assert (flow.leg, [name for name, _ in flow.actions]) == (leg, ["transfer"])
     assert (call.route_mode, call.routing_target) == ("sip", "+15551230002")
 
 
@@ -78,7 +79,7 @@ def test_a_leg_whose_call_has_ended_unheard_is_parted_by_the_sweep(number: Numbe
     call = ring()
     hear(call, Kind.ENDED, at=clock.now(), cause=127, sip_code=487)
 
-    forwarding.sweep(now=clock.now())
+    legs.sweep(now=clock.now())
 
     [leg] = call.legs.all()
     assert (leg.status, leg.end_reason, leg.hangup_by) == ("canceled", "canceled", "caller")
@@ -94,11 +95,11 @@ def test_the_leg_of_a_forwarded_call_counts_for_no_calls_per_second(acme: Actor,
     assert call.legs.count() == 1
 
 
-def test_a_forwarded_call_and_its_leg_follow_no_instructions(acme: Actor, number: Number) -> None:
+def test_the_leg_of_a_call_follows_no_instructions(acme: Actor, number: Number) -> None:
     forward("+15551230002")
-    call = ring()
+    leg = ring().legs.get()
 
-    for public_id in (call.public_id, call.legs.get().public_id):
-        answer = acme.client().post(f"/v1/calls/{public_id}/actions", {"actions": []}, format="json")
-        assert refusal(answer) == (400, "invalid_request")
-        assert not Flow.objects.exists()
+    answer = acme.client().post(f"/v1/calls/{leg.public_id}/actions", {"actions": []}, format="json")
+
+    assert refusal(answer) == (400, "invalid_request")
+    assert not Flow.objects.filter(call=leg).exists()

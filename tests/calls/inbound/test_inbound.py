@@ -23,6 +23,7 @@ from tests import factories
 from tests.calls.inbound.callers import (
     BUSY,
     CALLER,
+    CONGESTED,
     DECLINED,
     NOT_FOUND,
     PLATFORMS,
@@ -133,6 +134,17 @@ def test_the_customers_own_limits_are_busy(number: Number, limit: str) -> None:
     ring()
 
     assert refused() == BUSY
+
+
+def test_a_full_engine_is_congested_and_the_refusal_noted(number: Number, settings: Any) -> None:
+    settings.MOST_CALLS = 1
+    first = ring()
+
+    assert refused() == CONGESTED
+    assert Refusal.objects.get().code == "unavailable"
+
+    hear(first, Kind.ENDED, at=clock.now(), cause=127, sip_code=487)
+    ring()
 
 
 def test_the_day_cap_is_busy(number: Number) -> None:

@@ -3,26 +3,35 @@
 import re
 import socket
 import time
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 from uuid import uuid4
 
-_SDP = """\
-v=0\r
-o=caller 1 1 IN IP4 {host}\r
-s=-\r
-c=IN IP4 {host}\r
-t=0 0\r
-m=audio 9 RTP/AVP 0\r
-a=rtpmap:0 PCMU/8000\r
-"""
+from tests.telephony.engines.phone import Sound
 
 
 class Caller:
-    """One call to `dialled` at the engine's SIP port, from `host`, an address of loopback."""
+    """One call to `dialled` at the engine's SIP port, from `host`, an address of loopback.
 
-    def __init__(self, *, host: str, sip_port: int, dialled: str, caller_id: str = "+15557654321") -> None:
-        self._host, self._to, self._dialled, self._caller_id = host, ("127.0.0.1", sip_port), dialled, caller_id
+    The request is addressed to `contact`, where a registrar was told one, and has further `headers`. The caller hums
+    at `hertz` once the call is answered; what it hears is in `sound`.
+    """
+
+    def __init__(
+        self,
+        *,
+        host: str,
+        sip_port: int,
+        dialled: str,
+        caller_id: str = "+15557654321",
+        contact: str = "",
+        headers: Sequence[str] = (),
+        hertz: int = 0,
+    ) -> None:
+        self._host, self._to, self._caller_id = host, ("127.0.0.1", sip_port), caller_id
+        self._dialled_uri = f"sip:{dialled}@{self._to[0]}:{self._to[1]}"
+        self._contact, self._headers = contact or self._dialled_uri, headers
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind((host, 0))
         self._port = self._socket.getsockname()[1]
@@ -30,16 +39,18 @@ class Caller:
         self._branch = f"z9hG4bK-{self._call}"
         self._number = 1
         self._to_tag = ""
+        self.sound = Sound(host=host, hertz=hertz)
         self.heard: list[int] = []  # status codes of answers to the INVITE
 
     def __enter__(self) -> Self:
-        self._send("INVITE", _SDP.format(host=self._host), branch=self._branch)
+        self._send("INVITE", self.sound.sdp, branch=self._branch)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._socket.close()
+        self.sound.close()
 
     def wait_for(self, code: int, *, seconds: float = 8) -> None:
         """Return once the engine answers `code`; an answer or refusal is acknowledged."""
@@ -99,21 +110,24 @@ class Caller:
         self.heard.append(code)
         if tag := re.search(r"^To: .*;tag=([^;\r]+)", text, re.MULTILINE):
             self._to_tag = f";tag={tag[1]}"
+        if code == 200:
+            self.sound.meet(text)
         if code >= 200:
             self._send("ACK", branch=self._branch if code >= 300 else "")
 
     def _send(self, method: str, body: str = "", *, branch: str = "", kind: str = "application/sdp") -> None:
         number = 1 if method in {"INVITE", "ACK", "CANCEL"} else self._number
-        own, uri = f"{self._host}:{self._port}", f"sip:{self._dialled}@{self._to[0]}:{self._to[1]}"
+        own = f"{self._host}:{self._port}"
         lines = [
-            f"{method} {uri} SIP/2.0",
+            f"{method} {self._contact} SIP/2.0",
             f"Via: SIP/2.0/UDP {own};branch={branch or 'z9hG4bK-' + uuid4().hex};rport",
             f"From: <sip:{self._caller_id}@{self._host}>;tag={self._call}",
-            f"To: <{uri}>{'' if method == 'CANCEL' else self._to_tag}",
+            f"To: <{self._dialled_uri}>{'' if method == 'CANCEL' else self._to_tag}",
             f"Call-ID: {self._call}",
             f"CSeq: {number} {method}",
             f"Contact: <sip:caller@{own}>",
             "Max-Forwards: 70",
+            *self._headers,
             *([f"Content-Type: {kind}"] if body else []),
             f"Content-Length: {len(body)}",
         ]

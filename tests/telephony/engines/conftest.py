@@ -16,6 +16,14 @@ def each_engine(request: pytest.FixtureRequest) -> Iterator[SimulatedEngine | Re
     engine.stop()
 
 
+@pytest.fixture(scope="session")
+def asterisk(each_engine: SimulatedEngine | RealEngine) -> RealEngine:
+    """The engine of the suite that speaks SIP."""
+    if not isinstance(each_engine, RealEngine):
+        pytest.skip("SIP")
+    return each_engine
+
+
 @pytest.fixture(scope="module")
 def engine() -> Iterator[SimulatedEngine]:
     """A simulated engine."""

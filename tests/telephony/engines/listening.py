@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 import uuid
+from array import array
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
@@ -15,6 +16,7 @@ from minivoice.local.network import SILENT_TRUNK
 from telephony.engines.ari import Ari
 from telephony.engines.facts import Answer, EngineUnreachable, Fact, Kind
 from telephony.simulator.server import Simulator
+from tests.telephony.engines.phone import RATE, share
 
 TRUNK = "carrier"
 INFO_TRUNK = "carrier-info"  # whose callees press digits by SIP INFO
@@ -189,6 +191,18 @@ def until(condition: Callable[[], object], *, seconds: float = 8) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not come true in time"
         time.sleep(0.02)
+
+
+def until_heard(heard: Callable[[], "array[int]"], hertz: int, *, seconds: float = 8) -> None:
+    """Return once the newest half second of what `heard` returns, piece by piece, is that tone and little else."""
+    samples = array("h")
+
+    def is_heard() -> bool:
+        nonlocal samples
+        samples = (samples + heard())[-RATE // 2 :]
+        return len(samples) >= RATE // 2 and share(samples, hertz) > 0.9
+
+    until(is_heard, seconds=seconds)
 
 
 def order(

@@ -13,6 +13,7 @@ from minivoice.local.network import Network
 from minivoice.local.supervisor import Supervisor
 from telephony.engines.ari import Ari
 from tests.telephony.engines.cable import Cable
+from tests.telephony.engines.certificates import Authority
 from tests.telephony.engines.humming import HummingPhone
 from tests.telephony.engines.listening import INFO_TRUNK, TRUNK, until
 
@@ -26,6 +27,7 @@ class RealEngine:
         assert INSTALLATION is not None
         self._state = Path(tempfile.mkdtemp(prefix="minivoice-engine-"))
         self._supervisor = Supervisor(logs=self._state / "logs", say=print)
+        self.authority = Authority(self._state / "authority")
         ports = kept.keep_ports(self._state, network.ports((TRUNK, INFO_TRUNK)))
         self.network = Network(
             installation=INSTALLATION,
@@ -35,6 +37,7 @@ class RealEngine:
             password="secret",
             trunks=(TRUNK, INFO_TRUNK),
             by_info=(INFO_TRUNK,),
+            authorities=self.authority.certificate,
         )
         try:
             self._supervisor.start(*self.network.carriers())

@@ -128,18 +128,6 @@ def test_speech_may_say_anything(engine: SimulatedEngine, ears: Ears) -> None:
     engine.ari.hang_up(channel_id)
 
 
-def test_speech_is_turned_into_what_the_engine_can_play(engine: SimulatedEngine, ears: Ears) -> None:
-    speaking = Ari(engine.url, "minivoice", "secret", speech=lambda text: f"sound:/speech/{len(text)}")
-    order(speaking, "told", "+15551230002")
-    ears.wait_for("told", Kind.ENTERED)
-    speaking.play("told", playback_id="p1", media=["say:Hello.", "sound:beep"])
-    played = ears.wait_for("told", Kind.PLAYED).raw["playback"]
-    assert (played["id"], played["media_uri"]) == ("p1", "sound:beep")
-    speaking.play("told", playback_id="p2", media=["say:Hello."])
-    assert ears.wait_for("told", Kind.PLAYED, count=2).raw["playback"]["media_uri"] == "sound:/speech/6"
-    speaking.hang_up("told")
-
-
 def test_refuses_media_that_asterisk_would_take_and_never_speak_of_again(nowhere: Ari) -> None:
     for media in ("tts:hello", "http://127.0.0.1/a.wav", "sound:a,b", "say:"):
         with pytest.raises(ValueError, match="not fit"):

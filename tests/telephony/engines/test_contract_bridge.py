@@ -4,13 +4,14 @@ import time
 import uuid
 import wave
 from collections.abc import Iterator
+from contextlib import suppress
 from io import BytesIO
 
 import pytest
 
 from telephony.engines.ari import Ari
 from telephony.engines.facts import ChannelGone, CommandRefused, Fact, Kind, NameTaken
-from tests.telephony.engines.listening import Ears, SimulatedEngine, dial
+from tests.telephony.engines.listening import Ears, SimulatedEngine, dial, until
 from tests.telephony.engines.real import RealEngine
 
 Engine = SimulatedEngine | RealEngine
@@ -45,7 +46,7 @@ def test_two_calls_are_joined_and_taken_apart(engine: Engine, ears: Ears, bridge
     for channel_id in pair:
         engine.ari.bridges.add(bridge, channel_id)
         assert ears.wait_for(channel_id, Kind.JOINED).bridge_id == bridge
-    assert sorted(engine.ari.bridges.members(bridge)) == sorted(pair)
+    assert sorted(engine.ari.bridges.members(bridge)) == sorted(engine.ari.bridges.all()[bridge]) == sorted(pair)
     assert engine.ari.bridges.remove(bridge, pair[0])
     assert ears.wait_for(pair[0], Kind.LEFT).bridge_id == bridge
     assert engine.ari.bridges.remove(bridge, pair[0]) is False
@@ -117,6 +118,20 @@ def test_a_call_that_plays_is_let_in_when_that_has_ended(
     assert ears.kinds(pair[0]).index(Kind.PLAYED) < ears.kinds(pair[0]).index(Kind.JOINED)
 
 
+def test_a_call_whose_playbacks_are_stopped_is_let_in_at_once(
+    engine: Engine, ears: Ears, bridge: str, pair: tuple[str, str]
+) -> None:
+    playbacks = [str(uuid.uuid4()), f"interjected-{pair[0]}"]  # the second waits for the first
+    for playback_id in playbacks:
+        engine.ari.play(pair[0], playback_id=playback_id, media=["sound:tt-monkeysintro"] * 5)
+    for playback_id in playbacks:
+        assert engine.ari.stop_playback(playback_id)
+    began = time.monotonic()
+    engine.ari.bridges.add(bridge, pair[0])
+    ears.wait_for(pair[0], Kind.JOINED)
+    assert time.monotonic() - began < 0.5
+
+
 def test_a_bridge_is_recorded_until_the_last_has_left(
     engine: Engine, ears: Ears, bridge: str, pair: tuple[str, str]
 ) -> None:
@@ -153,6 +168,29 @@ def test_a_call_in_a_bridge_cannot_be_recorded_and_one_that_records_is_not_let_i
     ears.wait_for(recording, Kind.RECORDING_STARTED)
     with pytest.raises(CommandRefused):
         engine.ari.bridges.add(bridge, recording)
+
+
+@pytest.mark.parametrize("has_begun", [True, False])
+def test_one_whose_recording_was_told_to_stop_is_let_in_within_moments(
+    engine: Engine, ears: Ears, bridge: str, pair: tuple[str, str], *, has_begun: bool
+) -> None:
+    """Asterisk refuses it until the recording has ended, which one that waits its turn does once it has begun."""
+    channel, name = pair[0], f"{bridge}-stopped"
+
+    def is_in() -> bool:
+        with suppress(CommandRefused):
+            engine.ari.bridges.add(bridge, channel)
+        return channel in engine.ari.bridges.members(bridge)
+
+    engine.ari.recordings.record_channel(channel, name=name)
+    if has_begun:
+        ears.wait_for(channel, Kind.RECORDING_STARTED)
+    engine.ari.recordings.stop(name)
+    if not has_begun:
+        ears.wait_for(channel, Kind.RECORDING_STARTED)
+        engine.ari.recordings.stop(name)
+    until(is_in, seconds=2)
+    ears.wait_for(channel, Kind.JOINED)
 
 
 def test_what_is_not_there_is_not_let_in(engine: Engine, ears: Ears, bridge: str) -> None:

@@ -2,11 +2,10 @@
 
 import signal
 import socket
-import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
-from typing import Self
+from types import TracebackType
 
 import pytest
 
@@ -19,6 +18,7 @@ from telephony.engines.facts import Answer, CommandRefused, Kind
 from tests.telephony.engines.conftest import needs_asterisk
 from tests.telephony.engines.listening import TRUNK, Ears, SimulatedEngine, answers, dial, order, until
 from tests.telephony.engines.real import INSTALLATION, RealEngine
+from tests.telephony.engines.sip import FarEnd, Reply, Request
 
 Engine = SimulatedEngine | RealEngine
 HOST = "127.0.0.31"  # a carrier's own address
@@ -78,6 +78,19 @@ def test_a_pushed_trunk_is_called_over_at_once(engine: Engine, carriers: dict[st
     channel_id = dial(engine.ari, "+15551230901", trunk="trunk_1")
     assert ears.wait_for(channel_id, Kind.ENDED).answered_at is not None
     assert engine.ari.trunks.mark("trunk_1") == f"run.{trunk.revision}"
+
+
+@pytest.mark.usefixtures("pushed")
+def test_a_far_end_that_sends_no_sound_has_its_call_ended(engine: Engine, carriers: dict[str, int], ears: Ears) -> None:
+    engine.ari.trunks.put(config("trunk_silent", carriers["open"], media_timeout_seconds=1), mark="m")
+
+    channel_id = dial(engine.ari, "+15551230444", trunk="trunk_silent")
+
+    ended = ears.wait_for(channel_id, Kind.ENDED)
+    assert ended.answered_at is not None
+    assert 0.9 < (ended.at - ended.answered_at).total_seconds() < 2.5
+    assert ears.kinds(channel_id)[-2:] == [Kind.MEDIA_LOST, Kind.ENDED]
+    assert ended.cause == 44
 
 
 @pytest.mark.usefixtures("pushed")
@@ -215,26 +228,29 @@ class TestOverSip:
         assert {fact.channel_id for fact in ears.heard if fact.channel_id} == {channel_id}
 
 
-class Redirecting:
+class Redirecting(FarEnd):
     """A carrier that answers every call with a 302 to `user` at another host."""
 
     def __init__(self, user: str) -> None:
-        self._user = user
-        self._door, self._elsewhere = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
-        self._door.bind((HOST, 0))
+        super().__init__(host=HOST)
+        self._elsewhere = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._elsewhere.bind((ELSEWHERE, 0))
         self._elsewhere.settimeout(1)
         self.elsewhere_port: int = self._elsewhere.getsockname()[1]
-        self.port: int = self._door.getsockname()[1]
-        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._contact = f"Contact: <sip:{user}@{ELSEWHERE}:{self.elsewhere_port}>"
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._door.close()
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        super().__exit__(kind, error, trace)
         self._elsewhere.close()
+
+    def take(self, request: Request, reply: Reply) -> None:
+        """Send calls elsewhere, and answer all else."""
+        if request.method == "INVITE":
+            reply(request.answer("302 Moved", self._contact))
+        elif request.method != "ACK":
+            reply(request.answer("200 OK"))
 
     def invited_elsewhere(self) -> list[bytes]:
         """The calls that came to the host that it named, until a second was silent."""
@@ -243,19 +259,3 @@ class Redirecting:
             while True:
                 heard.append(self._elsewhere.recv(65536))
         return [request for request in heard if request.startswith(b"INVITE")]
-
-    def _serve(self) -> None:
-        host, port = self._elsewhere.getsockname()
-        while True:
-            try:
-                request, sender = self._door.recvfrom(65536)
-            except OSError:
-                return
-            lines = request.decode().split("\r\n")
-            if lines[0].startswith("ACK"):
-                continue
-            kept = [line for line in lines if line.startswith(("Via:", "From:", "To:", "Call-ID:", "CSeq:"))]
-            status = "302 Moved" if lines[0].startswith("INVITE") else "200 OK"
-            contact = f"Contact: <sip:{self._user}@{host}:{port}>"
-            answer = [f"SIP/2.0 {status}", *kept, contact, "Content-Length: 0", "", ""]
-            self._door.sendto("\r\n".join(answer).encode(), sender)

@@ -12,16 +12,22 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
+from pytest_django.fixtures import Settings
 
 from minivoice.local.kept import free_port
+from minivoice.outbound import Client
 from telephony import media
+from telephony.audio import Audio, Fetched
+from telephony.cache import Cache
 from telephony.engines.ari import Ari
 from telephony.engines.facts import Answer, Fact, Kind
 from telephony.speech import Speech
+from tests.telephony import tones
 from tests.telephony.engines.listening import CALLER, TRUNK, Ears, until
 from tests.telephony.engines.phone import RATE, Phone, loudness, share
 from tests.telephony.engines.real import INSTALLATION, RealEngine
 from tests.telephony.serving import running
+from tests.webhooks.receiver import Receiver, respond
 
 pytestmark = pytest.mark.skipif(INSTALLATION is None, reason="no Asterisk here: run 'make engine' as root")
 
@@ -107,11 +113,11 @@ class Conversation:
         assert asked is Answer.TAKEN
         ears.wait_for(self.channel_id, Kind.ENTERED)
 
-    def play(self, media: str, *, by: Ari | None = None) -> tuple[Kind, float]:
+    def play(self, *media: str) -> tuple[Kind, float]:
         """Play to the end; return how it ended, and after how many seconds."""
         playback_id = str(uuid.uuid4())
         asked_at = time.monotonic()
-        (by or self._ari).play(self.channel_id, playback_id=playback_id, media=[media])
+        self._ari.play(self.channel_id, playback_id=playback_id, media=media)
         ended = self._ears.wait(lambda: self._end(playback_id), what=f"end of {media}", seconds=20)
         assert isinstance(ended, Fact)
         return ended.kind, time.monotonic() - asked_at
@@ -152,11 +158,11 @@ def test_said_text_is_fetched_once_heard_and_lasts_as_long_as_its_words(
     engine: RealEngine, call: Conversation, phone: Phone, served: Served
 ) -> None:
     pytest.importorskip("espeakng_loader")
-    voice = Speech(served.folder, url=served.url, kept_bytes=10_000_000)
-    speaking = Ari(engine.url, "minivoice", "secret", speech=voice.media)
+    speech = Speech(Cache(served.folder, url=served.url, kept_bytes=10_000_000))
     for _ in range(2):
         phone.heard()
-        ended, seconds = call.play("say:Good morning, this is a test.", by=speaking)
+        saying = speech.media("Good morning, this is a test.", voice="en-us", owner="acme")
+        ended, seconds = call.play(*asyncio.run(saying))
         [file] = served.folder.iterdir()
         with wave.open(str(file)) as sound:
             lasts = sound.getnframes() / RATE
@@ -164,6 +170,33 @@ def test_said_text_is_fetched_once_heard_and_lasts_as_long_as_its_words(
         assert lasts - 0.1 < seconds < lasts + 1.5
         assert loudness(phone.heard()) > SILENCE
         assert served.fetched == [("GET", f"/{file.name}")]
+
+
+@pytest.mark.parametrize(
+    ("data", "hertz", "seconds"),
+    [(tones.mp3(), tones.MP3_HERTZ, tones.MP3_SECONDS), (tones.wav(440, seconds=1.2), 440, 1.2)],
+    ids=["mp3", "wav"],
+)
+def test_a_customers_sound_is_heard_as_it_is_and_as_often_as_it_is_to_be(
+    call: Conversation, phone: Phone, served: Served, settings: Settings, data: bytes, hertz: float, seconds: float
+) -> None:
+    async def fetch(url: str) -> Fetched:
+        async with Client() as client:
+            return await Audio(Cache(served.folder, url=served.url, kept_bytes=10_000_000), client).fetch(
+                url, owner="acme"
+            )
+
+    with Receiver(respond(200, data)) as customer:
+        settings.OUTBOUND_ALLOWED = [customer.place]
+        fetched = asyncio.run(fetch(customer.url))
+    phone.heard()
+    ended, lasted = call.play(*[fetched.media] * 2)
+    heard = phone.heard()
+    assert ended is Kind.PLAYED
+    assert 2 * seconds - 0.2 < lasted < 2 * seconds + 1.5
+    assert share(heard, hertz) > 0.5
+    assert share(heard, 1320 - hertz) < 0.05  # the other one
+    assert len(served.fetched) == 1
 
 
 def test_many_calls_may_play_the_same_new_text_at_once(engine: RealEngine, ears: Ears, served: Served) -> None:

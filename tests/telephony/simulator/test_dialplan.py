@@ -92,7 +92,7 @@ def test_the_events_of_a_call_come_as_asterisk_sends_them() -> None:
     calls = network(timing, heard)
     channel = calls.originate(order("+15551230002"))
     timing.advance(1)
-    channel.play("p1", ["sound:beep"])
+    channel.play("p1", ["sound:beep"], {})
     timing.advance(1)
     channel.hang_up()
     statuses = [event["dialstatus"] for event in heard.events if event["type"] == "Dial"]
@@ -132,8 +132,8 @@ def test_nothing_happens_after_the_end() -> None:
     calls = network(timing, heard)
     channel = calls.originate(order("+15551230742", TIMER_SECONDS="60"))
     timing.advance(1)
-    channel.play("p1", ["say:" + "a" * 100])
-    channel.play("p2", ["sound:beep"])
+    channel.play("p1", ["say:" + "a" * 100], {})
+    channel.play("p2", ["sound:beep"], {})
     timing.advance(0.5)
     channel.press("12345")
     channel.hang_up()
@@ -148,7 +148,7 @@ def test_speech_lasts_as_long_as_its_text() -> None:
     timing, heard = HandTiming(), Heard()
     channel = network(timing, heard).originate(order("+15551230002"))
     timing.advance(1)
-    channel.play("p1", ["say:" + "a" * 100])
+    channel.play("p1", ["say:" + "a" * 100], {})
     timing.advance(1.99)
     assert "PlaybackFinished" not in heard.types
     timing.advance(0.02)

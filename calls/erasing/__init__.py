@@ -1,0 +1,1 @@
+"""A person's number, taken out of everything that is kept."""

@@ -1,0 +1,107 @@
+"""The rows of a call as its life reads, locks and writes them: the hottest statements after those of a create.
+
+Each is composed once, and planned once per connection (`minivoice.prepared`).
+"""
+
+from applications.models import Application, Customer
+from calls import channels
+from calls.models import Attempt, Call, Recording
+from minivoice import logs
+from minivoice.prepared import Rows, Update
+
+
+def glance(channel_id: str) -> tuple[Attempt, Call] | None:
+    """Return what there is to know before anything is locked of the attempt with this channel, and of its call.
+
+    None for a channel that is not ours. Few columns are read: those that `lifecycle.record` looks at.
+    """
+    found = _GLANCE.one([channels.key(channel_id)])
+    return (found[0], found[1]) if found else None
+
+
+def lock(call_id: int) -> Call:
+    """Lock a call's row. Rows that refer to it may still be written, or they and its end could wait for each other.
+
+    Raises Call.DoesNotExist.
+    """
+    return _locked(_CALL, call_id)
+
+
+def lock_with_attempt(attempt_id: int) -> tuple[Call, Attempt]:
+    """Lock an attempt's call and then the attempt: in this order everywhere. Log lines tell of that call from here on.
+
+    Raises Call.DoesNotExist.
+    """
+    call = _locked(_CALL_OF_ATTEMPT, attempt_id)
+    logs.call_id.set(call.public_id)
+    found = _ATTEMPT.one([attempt_id])
+    if found is None:
+        raise Attempt.DoesNotExist
+    attempt: Attempt = found[0]
+    return call, attempt
+
+
+def lock_with_recording(recording_id: int) -> Recording:
+    """Lock a recording's call and then the recording; return it with its call, of which log lines tell from here on.
+
+    Raises Call.DoesNotExist.
+    """
+    call = _locked(_CALL_OF_RECORDING, recording_id)
+    logs.call_id.set(call.public_id)
+    found = _RECORDING.one([recording_id])
+    if found is None:
+        raise Recording.DoesNotExist
+    recording: Recording = found[0]
+    recording.call = call
+    return recording
+
+
+def _locked(rows: Rows, key: int) -> Call:
+    found = rows.one([key])
+    if found is None:
+        raise Call.DoesNotExist
+    call: Call
+    call, call.application, call.customer = found
+    return call
+
+
+DIALING = Update(Call, "status", "dialing_at", "provider_call_id", "trunk_id", "deadline_at")
+RINGING = Update(Call, "status", "ringing_at", "trunk_id", "deadline_at", "events")
+ANSWER = Update(
+    *(Call, "status", "answered_at", "trunk_id", "proven_at", "deadline_at", "extend_at", "intent", "events"),
+)
+OUTCOME = Update(
+    *(Call, "status", "ended_at", "end_reason", "hangup_by", "sip_code", "settled_at", "deadline_at", "extend_at"),
+    *("events", "duration_seconds", "billable_seconds", "cost_amount", "overrun_amount"),
+)
+CLOSED = Update(Attempt, "state", "ended_at", "sip_code", "cause")
+
+_GLANCE = Rows(
+    """
+    SELECT {attempt}, {call} FROM calls_attempt AS attempt JOIN calls_call AS call ON call.id = attempt.call_id
+    WHERE attempt.channel_id = %s
+    """,
+    attempt=(Attempt, ("id", "call_id", "state")),
+    call=(Call, ("id", "customer_id", "parent_id", "status", "ringing_at", "answered_at")),
+)
+_ATTEMPT = Rows("SELECT {attempt} FROM calls_attempt AS attempt WHERE id = %s FOR UPDATE", attempt=Attempt)
+_RECORDING = Rows("SELECT {recording} FROM calls_recording AS recording WHERE id = %s FOR UPDATE", recording=Recording)
+_CALL, _CALL_OF_ATTEMPT, _CALL_OF_RECORDING = (
+    Rows(
+        f"""
+        SELECT {{call}}, {{application}}, {{customer}}
+        FROM calls_call AS call
+        JOIN applications_application AS application ON application.id = call.application_id
+        JOIN applications_customer AS customer ON customer.id = call.customer_id
+        WHERE call.id = {which} FOR NO KEY UPDATE OF call
+        """,  # noqa: S608  words of our own
+        call=Call,
+        application=Application,
+        customer=Customer,
+    )
+    for which in (
+        "%s",
+        "(SELECT call_id FROM calls_attempt WHERE id = %s)",
+        "(SELECT call_id FROM calls_recording WHERE id = %s)",
+    )
+)

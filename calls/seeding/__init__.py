@@ -1,0 +1,1 @@
+"""Many calls that never were, for trying out what many calls do."""
