@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -125,9 +124,9 @@ def test_voicemail_prints_where_the_message_is(hire: Hire) -> None:
     acme.application.save()
     with example("voicemail") as printed:
         call_id = acme.create("+15551230002").json()["id"]
-        until(lambda: started(acme, call_id)[-1:] == ["record"], seconds=15, what="a message is taken")
-        time.sleep(1)  # of talk
+        until(lambda: "recording_started" in acme.timeline(call_id), seconds=15, what="a message is taken")
         hung_up(acme, call_id)
+        until(lambda: "recording_completed" in acme.timeline(call_id), seconds=15, what="it is kept")
 
         ((caller, url),) = until(lambda: [line.split() for line in printed()], seconds=15, what="it is printed")
         assert (caller, url.endswith("/audio")) == ("+15551230001", True)
