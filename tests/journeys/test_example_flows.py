@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryFile
+from tempfile import NamedTemporaryFile
 
 import pytest
 
@@ -39,11 +39,12 @@ def platform_database() -> str:
 @contextmanager
 def example(name: str, **environment: str) -> Iterator[Callable[[], list[str]]]:
     """Run an example; the block begins when it listens, and can ask for the lines that it has printed since."""
-    with TemporaryFile("a+") as said:
+    # Read by its name: a descriptor that the two shared would have one place, and what the example writes while we read
+    # would land where we are.
+    with NamedTemporaryFile() as said:
 
         def lines() -> list[str]:
-            said.seek(0)
-            return said.read().splitlines()
+            return Path(said.name).read_text().splitlines()
 
         process = subprocess.Popen(
             [sys.executable, "-u", str(FLOWS / f"{name}.py")],
