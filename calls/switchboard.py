@@ -53,6 +53,7 @@ class Switchboard:
         self._connected = False
         self._heard_since: datetime | None = None
         self._reconciled_at: datetime | None = None
+        self._answered_at: datetime | None = None  # when the engine last told its time
         self._absence = sweeps.Absence()
         self._trunks = Provisioner()
         self._engine_ahead = timedelta()  # its clock, of ours
@@ -205,7 +206,8 @@ class Switchboard:
         """
         asked_at = clock.now()  # before the answer: a timer set by it is early, never late
         engine_now = link.adapter().now()
-        self._has_leapt = engine_now - clock.now() - self._engine_ahead > _LEAP  # an answer that took long is no leap
+        self._answered_at = clock.now()
+        self._has_leapt = engine_now - self._answered_at - self._engine_ahead > _LEAP  # one that took long is no leap
         self._engine_ahead = engine_now - asked_at
         if self._has_leapt:
             self._wait_for_lanes()
@@ -239,9 +241,9 @@ class Switchboard:
             self._put(channel_id, over)
 
     def _beat(self) -> None:
-        now = clock.now()
-        if self._reconciled_at is not None and now - self._reconciled_at < _LISTED_WITHIN:
-            link.beat(now=now)
+        """Note when the engine was last proven alive: not now, for what came since may have waited for it in vain."""
+        if self._answered_at and self._reconciled_at and self._answered_at - self._reconciled_at < _LISTED_WITHIN:
+            link.beat(now=self._answered_at)
 
     def _reconcile(self) -> None:
         now = clock.now()

@@ -116,6 +116,27 @@ def test_declares_the_engine_up_only_after_a_recent_list(
     assert not link.is_up(now=later)
 
 
+def test_an_engine_that_freezes_in_the_middle_of_a_tick_is_not_seen_after_that(
+    engine: AilingEngine, board: Switchboard, monkeypatch: pytest.MonkeyPatch, now: datetime
+) -> None:
+    """The tick waited for a list, in vain, and then called the engine alive: creates were taken for 8 s, not 6."""
+    row = factories.EngineFactory(seen_at=None)
+    monkeypatch.setattr(clock, "now", lambda: now)
+    board._tick()
+
+    def freeze() -> list[Channel]:
+        monkeypatch.setattr(clock, "now", lambda: frozen_at + timedelta(seconds=3))
+        raise EngineUnreachable("no list in time")
+
+    frozen_at = now + timedelta(seconds=6)
+    monkeypatch.setattr(clock, "now", lambda: frozen_at)
+    monkeypatch.setattr(engine, "channels", freeze)
+    board._tick()
+
+    row.refresh_from_db()
+    assert row.seen_at == frozen_at
+
+
 @pytest.mark.parametrize(("relinks", "attempts"), [(False, 2), (True, 1)])
 def test_a_link_that_was_made_anew_proves_no_silence_before_it(
     acme: Actor, engine: AilingEngine, board: Switchboard, relinks: bool, attempts: int
