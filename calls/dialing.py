@@ -8,10 +8,11 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
-from calls import capacity, failover, lifecycle, reasons
+from calls import capacity, failover, lifecycle, reasons, rows
 from calls.models import LIVE, Attempt, Call, Party, Reason
 from minivoice import clock, logs, nudge
 from minivoice.crash import crashpoint
+from minivoice.prepared import Statement
 from telephony import link
 from telephony.engines.ari import Ari
 from telephony.engines.facts import Answer, EngineError
@@ -98,7 +99,7 @@ def _claim(due_before: datetime | None, ends_at: float) -> Claim | None:
     while True:
         now = clock.now()
         with connection.cursor() as cursor:
-            cursor.execute(_CLAIM, {"due_before": due_before or now, "now": now})
+            _CLAIM.run(cursor, {"due_before": due_before or now, "now": now})
             row = cursor.fetchone()
         if row is None:
             return None
@@ -142,7 +143,7 @@ def _claim_with_room(found: Claim, due_before: datetime, now: datetime) -> Claim
 
 
 def _dial(claim: Claim, adapter: Ari) -> None:
-    call = Call.objects.get(pk=claim.call_id)
+    call = rows.read(claim.call_id)
     with logs.about(call.public_id):
         answer = _asked(claim, call, adapter)
         crashpoint("engine_answered")
@@ -188,7 +189,7 @@ def _note(claim: Claim, public_id: str, answer: Answer) -> None:
 
 
 # One whose trunk has limits is only found by this: its trunk must be locked first, and then counted.
-_CLAIM = """
+_CLAIM = Statement("""
 WITH found AS (
     SELECT due.id, due.channel_id, due.call_id, call.customer_id, trunk.endpoint,
            trunk.max_channels IS NOT NULL OR trunk.max_cps IS NOT NULL AS is_limited
@@ -202,4 +203,4 @@ WITH found AS (
     FROM found WHERE attempt.id = found.id AND NOT found.is_limited
 )
 SELECT id, channel_id, call_id, customer_id, endpoint, is_limited FROM found
-"""
+""")

@@ -94,7 +94,7 @@ def found_no_room(*, attempt_id: int, customer_id: int, now: datetime) -> bool:
         call, attempt = rows.lock_with_attempt(attempt_id)
         if call.is_final or attempt.state != Attempt.State.DUE:
             return not call.is_final
-        first = call.attempts.order_by("number")[0]
+        first = _first(call, attempt)
         if now < (first.claimed_at or call.accepted_at) + failover.SETUP_TIME - _LAST_LOOK:
             return True
         timeline.add(call, "trunks_full", at=now, attempt=attempt.number)
@@ -267,23 +267,28 @@ def _channel_ended(attempt_id: int, customer_id: int, fact: Fact, now: datetime)
 def _dialing(call: Call, attempt: Attempt, now: datetime) -> None:
     """The engine has the attempt, by its answer or by an event that outran it."""
     if attempt.state in {Attempt.State.CLAIMED, Attempt.State.UNCLEAR}:
-        Attempt.objects.filter(pk=attempt.pk).update(state=Attempt.State.TAKEN)
         attempt.state = Attempt.State.TAKEN
+        rows.TAKEN.run(attempt)
     if call.status != Status.QUEUED:
         return
-    first = call.attempts.order_by("number")[0]
-    call.dialing_at, call.provider_call_id, call.trunk_id = now, first.channel_id, attempt.trunk_id
+    first = _first(call, attempt)
+    call.dialing_at, call.provider_call_id, call.trunk = now, first.channel_id, attempt.trunk
     _expect(call, (first.claimed_at or now) + failover.SETUP_TIME)
     _advance(call, Status.DIALING)
     timeline.add(call, "dialed", at=now, attempt=attempt.number, trunk=attempt.trunk.public_id)
     rows.DIALING.run(call)
 
 
+def _first(call: Call, attempt: Attempt) -> Attempt:
+    """Return the first attempt of a call of which one is at hand."""
+    return attempt if attempt.number == 1 else call.attempts.order_by("number")[0]
+
+
 def _ringing(call: Call, attempt: Attempt, fact: Fact, now: datetime) -> None:
     _dialing(call, attempt, now)
     if not call.may_become(Status.RINGING):
         return
-    call.ringing_at, call.trunk_id = fact.at, attempt.trunk_id
+    call.ringing_at, call.trunk = fact.at, attempt.trunk
     _expect(call, now + timedelta(seconds=call.ring_seconds))
     _advance(call, Status.RINGING)
     if outbox.wants(call.application, "call.ringing"):
@@ -298,7 +303,7 @@ def _answered(call: Call, attempt: Attempt, fact: Fact, now: datetime) -> None:
     if not call.may_become(Status.IN_PROGRESS):
         return
     answered_at = fact.answered_at or fact.at
-    call.answered_at, call.trunk_id, call.proven_at = answered_at, attempt.trunk_id, fact.at
+    call.answered_at, call.trunk, call.proven_at = answered_at, attempt.trunk, fact.at
     _expect(call, answered_at + timedelta(seconds=call.timer_seconds) + OVER_TIME)
     call.extend_at = call.extension_due_at
     if call.intent:
@@ -324,7 +329,8 @@ def _note_media(call: Call, attempt: Attempt, fact: Fact, now: datetime) -> None
 
 def begin_flow(call: Call) -> None:
     """Have `call` follow the instructions of its answer URL, unless it follows some already."""
-    Flow.objects.get_or_create(call=call, defaults={"url": call.answer_url, "method": call.application.answer_method})
+    flow = Flow(call=call, url=call.answer_url, method=call.application.answer_method)
+    Flow.objects.bulk_create([flow], ignore_conflicts=True)
 
 
 _MEDIA = (Kind.HELD, Kind.RESUMED, Kind.MEDIA_LOST)

@@ -5,9 +5,10 @@ Each is composed once, and planned once per connection (`minivoice.prepared`).
 
 from applications.models import Application, Customer
 from calls import channels
-from calls.models import Attempt, Call, Recording
+from calls.models import Attempt, Call, Flow, Recording
 from minivoice import logs
 from minivoice.prepared import Rows, Update
+from telephony.models import Trunk
 
 
 def glance(channel_id: str) -> tuple[Attempt, Call] | None:
@@ -38,7 +39,33 @@ def lock_with_attempt(attempt_id: int) -> tuple[Call, Attempt]:
     if found is None:
         raise Attempt.DoesNotExist
     attempt: Attempt = found[0]
+    # Not in a join with the lock, which finds no row any more when it has waited for one whose trunk then changed.
+    if named := _TRUNK.one([attempt.trunk_id]):
+        attempt.trunk = named[0]
+    if call.trunk_id == attempt.trunk_id:
+        call.trunk = attempt.trunk  # whose name each event tells
     return call, attempt
+
+
+def read(call_id: int) -> Call:
+    """Return a call as it is, without a lock. Raises Call.DoesNotExist."""
+    found = _UNLOCKED.one([call_id])
+    if found is None:
+        raise Call.DoesNotExist
+    call: Call = found[0]
+    return call
+
+
+def flow(call_id: int) -> Flow | None:
+    """Return where a live call stands in its instructions, with the call; None when it has none (any more)."""
+    found = _FLOW.one([call_id])
+    if found is None:
+        return None
+    flow: Flow
+    flow, flow.call, flow.call.application, flow.call.customer, trunk = found
+    if trunk.pk is not None:
+        flow.call.trunk = trunk
+    return flow
 
 
 def lock_with_recording(recording_id: int) -> Recording:
@@ -74,6 +101,7 @@ OUTCOME = Update(
     *(Call, "status", "ended_at", "end_reason", "hangup_by", "sip_code", "settled_at", "deadline_at", "extend_at"),
     *("events", "duration_seconds", "billable_seconds", "cost_amount", "overrun_amount"),
 )
+TAKEN = Update(Attempt, "state")
 CLOSED = Update(Attempt, "state", "ended_at", "sip_code", "cause")
 
 _GLANCE = Rows(
@@ -84,7 +112,26 @@ _GLANCE = Rows(
     attempt=(Attempt, ("id", "call_id", "state")),
     call=(Call, ("id", "customer_id", "parent_id", "status", "ringing_at", "answered_at")),
 )
+_NAMED = (Trunk, ("id", "public_id", "customer_id"))  # what is told of a trunk, and whose it is
 _ATTEMPT = Rows("SELECT {attempt} FROM calls_attempt AS attempt WHERE id = %s FOR UPDATE", attempt=Attempt)
+_TRUNK = Rows("SELECT {trunk} FROM telephony_trunk AS trunk WHERE id = %s", trunk=_NAMED)
+_UNLOCKED = Rows("SELECT {call} FROM calls_call AS call WHERE id = %s", call=Call)
+_FLOW = Rows(
+    """
+    SELECT {flow}, {call}, {application}, {customer}, {trunk}
+    FROM calls_flow AS flow
+    JOIN calls_call AS call ON call.id = flow.call_id
+    JOIN applications_application AS application ON application.id = call.application_id
+    JOIN applications_customer AS customer ON customer.id = call.customer_id
+    LEFT JOIN telephony_trunk AS trunk ON trunk.id = call.trunk_id
+    WHERE flow.call_id = %s
+    """,
+    flow=Flow,
+    call=Call,
+    application=Application,
+    customer=Customer,
+    trunk=_NAMED,
+)
 _RECORDING = Rows("SELECT {recording} FROM calls_recording AS recording WHERE id = %s FOR UPDATE", recording=Recording)
 _CALL, _CALL_OF_ATTEMPT, _CALL_OF_RECORDING = (
     Rows(

@@ -16,23 +16,28 @@ from django.db import connection
 from django.db.backends.utils import CursorWrapper
 from django.db.models import Field, Model
 
-_PARAMETER = re.compile(r"%(?:\((\w+)\))?s")
+_PARAMETER = re.compile(r"%(?:\(\w+\))?s((?:::\w+\[\])?)")
 _prepared: WeakKeyDictionary[Any, set[str]] = WeakKeyDictionary()  # names by psycopg2's connection
 
 
 class Statement:
-    """An SQL statement with parameters as psycopg2 has them: `%s` throughout, or `%(name)s` throughout."""
+    """An SQL statement with parameters as psycopg2 has them: `%s` throughout, or `%(name)s` throughout.
+
+    An array says of what it is where it stands, `%s::text[]`: nobody could tell of one that holds nothing but NULL.
+    """
 
     def __init__(self, sql: str) -> None:
         self.sql = sql
-        named = list(dict.fromkeys(_PARAMETER.findall(sql)))
-        places = _PARAMETER.findall(sql) if named == [""] else named
+        found = [place.group() for place in _PARAMETER.finditer(sql)]
+        is_named = any(place.startswith("%(") for place in found)
+        places = list(dict.fromkeys(found)) if is_named else found
         numbers = iter(range(1, len(places) + 1))
         self._name = f"minivoice_{hashlib.sha256(sql.encode()).hexdigest()[:16]}"
-        body = _PARAMETER.sub(lambda found: f"${named.index(found[1]) + 1 if found[1] else next(numbers)}", sql)
+        body = _PARAMETER.sub(
+            lambda place: f"${places.index(place.group()) + 1 if is_named else next(numbers)}{place[1]}", sql
+        )
         self._prepare = f"PREPARE {self._name} AS {body}"
-        arguments = ", ".join(f"%({name})s" if name else "%s" for name in places)
-        self._execute = f"EXECUTE {self._name} ({arguments})" if places else f"EXECUTE {self._name}"
+        self._execute = f"EXECUTE {self._name} ({', '.join(places)})" if places else f"EXECUTE {self._name}"
 
     def run(self, cursor: CursorWrapper, values: Sequence[Any] | Mapping[str, Any]) -> None:
         """Execute it with `values` on `cursor`, whose results are read as ever. Raises django.db's errors."""

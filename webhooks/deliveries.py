@@ -15,6 +15,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connection, transaction
 
 from minivoice import fields
+from minivoice.prepared import Statement
 from webhooks import health
 from webhooks.models import WebhookEvent
 
@@ -66,8 +67,8 @@ def claim(*, places: int, now: datetime) -> list[Claim]:
     with transaction.atomic(), connection.cursor() as cursor:
         # Two claims at once would pick the same rows, and count places the other has filled. Lock, then look.
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_CLAIMS_LOCK])
-        cursor.execute(
-            _CLAIM,
+        _CLAIM.run(
+            cursor,
             {
                 "now": now,
                 "leased_until": now + timedelta(seconds=LEASE_SECONDS),
@@ -110,7 +111,7 @@ def note(results: Sequence[Result], *, now: datetime) -> None:
     """
     columns = zip(*[_row(result, now) for result in results], strict=True)
     with connection.cursor() as cursor:
-        cursor.execute(_NOTE, [*(list(column) for column in columns), now - health.PATIENCE])
+        _NOTE.run(cursor, [*(list(column) for column in columns), now - health.PATIENCE])
         changes = cursor.fetchall()
     for application_id, url, sent_at, has_succeeded, is_gone in changes:
         news = health.News(
@@ -202,7 +203,7 @@ def _verdict(result: Result, now: datetime) -> tuple[str, datetime | None, datet
 # `waiting` hops through the index from endpoint to endpoint: the backlog of a slow one costs one step.
 # (It orders by the whole index, or the planner might read another, which also holds what was delivered; `enabled`
 # has a limit, or the planner might read all applications.)
-_CLAIM = """
+_CLAIM = Statement("""
     WITH RECURSIVE waiting AS (
         (SELECT application_id FROM webhooks_webhookevent WHERE status = 'pending'
             ORDER BY application_id, next_attempt_at LIMIT 1)
@@ -246,9 +247,9 @@ _CLAIM = """
     RETURNING e.id, a.id, e.attempts, e.attempts_before_replay, e.public_id, e.delivery_id, e.type, e.body, e.url,
         a.webhook_secret,
         CASE WHEN a.previous_secret_expires_at > %(now)s THEN a.previous_webhook_secret ELSE '' END
-"""
+""")
 
-_NOTE = """
+_NOTE = Statement("""
     WITH seen AS (
         SELECT * FROM unnest(
             %s::bigint[], %s::smallint[], %s::text[], %s::timestamptz[], %s::timestamptz[],
@@ -276,4 +277,4 @@ _NOTE = """
     GROUP BY a.id
     HAVING bool_or(seen.is_gone) OR CASE WHEN bool_or(seen.error = '') THEN a.webhook_failing_since IS NOT NULL
         ELSE a.webhook_failing_since IS NULL OR a.webhook_failing_since <= %s END
-"""
+""")

@@ -7,10 +7,11 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from calls import gathering, lifecycle, timeline
+from calls import gathering, lifecycle, rows, timeline
 from calls.flow.document import Action
 from calls.models import LIVE, Call, Conference, Flow
 from minivoice import errors
+from minivoice.prepared import Statement
 
 MOST_VARIABLES = 50  # of one call
 MOST_VARIABLE_BYTES = 16 * 1024  # of all of them as JSON: each event of the call carries them
@@ -22,8 +23,7 @@ class FlowEnded(Exception):
 
 def load(call_id: int) -> Flow | None:
     """Return the flow of a live call with its call, or None when it has none (any more)."""
-    flows = Flow.objects.select_related("call__application", "call__customer", "call__trunk")
-    return flows.filter(pk=call_id).first()
+    return rows.flow(call_id)
 
 
 def refresh(flow: Flow) -> None:
@@ -89,7 +89,7 @@ def stepped(flow: Flow, position: int, *, now: datetime, action: str) -> None:
     flow.position = position
     line = json.dumps({"action": action, "position": position})
     with connection.cursor() as cursor:
-        cursor.execute(_STEP, [position, flow.call_id, flow.generation, flow.call_id, now, "action_started", line])
+        _STEP.run(cursor, [position, flow.call_id, flow.generation, flow.call_id, now, "action_started", line])
         if not cursor.rowcount:
             raise FlowEnded
 
@@ -186,7 +186,7 @@ def _write(flow: Flow, **values: Any) -> None:
         setattr(flow, name, value)
 
 
-_STEP = """
+_STEP = Statement("""
 WITH step AS (UPDATE calls_flow SET position = %s WHERE call_id = %s AND generation = %s RETURNING 1)
 INSERT INTO calls_callevent (call_id, at, kind, data) SELECT %s, %s, %s, %s::jsonb FROM step
-"""
+""")

@@ -38,6 +38,13 @@ def test_answers_as_the_plain_statement_does() -> None:
     assert ask(NONE, []) == (7,)
 
 
+def test_an_array_may_hold_nothing_but_null() -> None:
+    arrays = Statement("SELECT * FROM unnest(%s::smallint[], %s::timestamptz[]) AS each (number, at)")
+    assert ask(arrays, [[1, None], [None, None]]) == (1, None)
+    named = Statement("SELECT %(words)s::text[] || %(words)s::text[]")
+    assert ask(named, {"words": [None]}) == ([None, None],)
+
+
 def test_is_prepared_once_in_each_session() -> None:
     connection.close()
     for number in range(10):
