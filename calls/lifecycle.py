@@ -114,7 +114,7 @@ def intend(
     with transaction.atomic():
         ledger.lock_row(customer_id=customer_id)
         call = rows.lock(call_id)
-        attempt = call.attempts.exclude(state=Attempt.State.ENDED).select_for_update().first()
+        attempt = rows.lock_open_attempt(call_id)
         if call.is_final or attempt is None or overdue_since not in {None, call.deadline_at}:
             return None
         if attempt.state == Attempt.State.DUE:
@@ -125,7 +125,7 @@ def intend(
             call.intent, call.intent_by = Reason.HANGUP if is_too_late else reason, by
             timeline.add(call, "hangup_asked", at=now, reason=call.intent, by=by)
         call.deadline_at = now + _HANG_UP_TIME
-        call.save(update_fields=["intent", "intent_by", "deadline_at"])
+        rows.INTENT.run(call)
         return attempt.channel
 
 

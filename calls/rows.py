@@ -47,6 +47,12 @@ def lock_with_attempt(attempt_id: int) -> tuple[Call, Attempt]:
     return call, attempt
 
 
+def lock_open_attempt(call_id: int) -> Attempt | None:
+    """Lock the attempt of a locked call that has not ended: it has one at most. None when all have."""
+    found = _OPEN_ATTEMPT.one([call_id])
+    return found[0] if found else None
+
+
 def read(call_id: int) -> Call:
     """Return a call as it is, without a lock. Raises Call.DoesNotExist."""
     found = _UNLOCKED.one([call_id])
@@ -97,6 +103,7 @@ RINGING = Update(Call, "status", "ringing_at", "trunk_id", "deadline_at", "event
 ANSWER = Update(
     *(Call, "status", "answered_at", "trunk_id", "proven_at", "deadline_at", "extend_at", "intent", "events"),
 )
+INTENT = Update(Call, "intent", "intent_by", "deadline_at")
 OUTCOME = Update(
     *(Call, "status", "ended_at", "end_reason", "hangup_by", "sip_code", "settled_at", "deadline_at", "extend_at"),
     *("events", "duration_seconds", "billable_seconds", "cost_amount", "overrun_amount"),
@@ -114,6 +121,10 @@ _GLANCE = Rows(
 )
 _NAMED = (Trunk, ("id", "public_id", "customer_id"))  # what is told of a trunk, and whose it is
 _ATTEMPT = Rows("SELECT {attempt} FROM calls_attempt AS attempt WHERE id = %s FOR UPDATE", attempt=Attempt)
+_OPEN_ATTEMPT = Rows(
+    "SELECT {attempt} FROM calls_attempt AS attempt WHERE call_id = %s AND state <> 'ended' FOR UPDATE",
+    attempt=Attempt,
+)
 _TRUNK = Rows("SELECT {trunk} FROM telephony_trunk AS trunk WHERE id = %s", trunk=_NAMED)
 _UNLOCKED = Rows("SELECT {call} FROM calls_call AS call WHERE id = %s", call=Call)
 _FLOW = Rows(

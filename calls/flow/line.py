@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import Protocol
 from uuid import uuid4
 
-from calls import dialing
+from calls import dialing, rows
 from calls.flow.fetching import Request
-from calls.models import Call, Party, Reason
+from calls.models import Party, Reason
 from telephony import link, sound
 from telephony.engines.ari import SECONDS_PER_KEY
 from telephony.engines.facts import Direction, EngineError, NameTaken
@@ -169,4 +169,4 @@ class Line:
 
     def hang_up(self, call_id: int, reason: Reason, by: Party, *, now: datetime) -> None:
         """End the call."""
-        dialing.hang_up(call=Call.objects.get(pk=call_id), reason=reason, by=by, now=now)
+        dialing.hang_up(call=rows.read(call_id), reason=reason, by=by, now=now)
