@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db import IntegrityError, InterfaceError, OperationalError, connection, models, transaction
 
 from applications.keys import Caller
-from calls import admission, dialing, idempotency, refusals, telling
+from calls import admission, dialing, idempotency, refusals, rows, telling
 from calls.flow import store
 from calls.flow.document import Action
 from calls.models import Attempt, Call, CallEvent, Party, Reason
@@ -90,7 +90,7 @@ def await_engine(call: Call) -> Call:
     if word is None:
         return call
     try:
-        return find(call.application_id, call.public_id)
+        return rows.read(call.pk)
     except (OperationalError, InterfaceError):
         return call  # it is committed: an error now would have the client create another
 

@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db import connection, transaction
 
 from calls import capacity, failover, lifecycle, reasons, rows
-from calls.models import LIVE, Attempt, Call, Party, Reason
+from calls.models import Attempt, Call, Party, Reason
 from minivoice import clock, logs, nudge
 from minivoice.crash import crashpoint
 from minivoice.prepared import Statement
@@ -70,7 +70,7 @@ def hang_up(*, call: Call, reason: Reason, by: Party, now: datetime, overdue_sin
         logger.warning("hanging up %s failed, the sweep will ask again: %s", call.public_id, error)
         return False
     if seen_at and was_up:  # should its end go unheard, it is billed to here, by the clock that told its answer
-        Call.objects.filter(LIVE, pk=call.pk, proven_at__lt=seen_at).update(proven_at=seen_at)
+        rows.prove(call, at=seen_at)
     return True
 
 

@@ -12,7 +12,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 
 from applications.models import Customer
-from calls import admission, channels, dialing, refusals, sweeps, timeline
+from calls import admission, channels, dialing, refusals, sweeps, ties, timeline
 from calls.flow import store
 from calls.models import FINAL, LIVE, Attempt, Call, Flow, Party, Reason
 from minivoice import errors, ids, nudge
@@ -66,7 +66,8 @@ def note_refusal(call: Call, refusal: errors.ApiError, *, to: str, now: datetime
 
 def release(call_id: int, *, now: datetime) -> None:
     """Hang up the legs that a call does not want any more: it has ended, or follows other instructions."""
-    _hang_up(_unwanted().filter(parent=call_id), now)
+    if ties.are_live(call_id):  # most calls have none
+        _hang_up(_unwanted().filter(parent=call_id), now)
 
 
 def sweep(*, now: datetime) -> None:

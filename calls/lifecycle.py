@@ -71,7 +71,7 @@ def refused(*, attempt_id: int, customer_id: int, now: datetime) -> bool:
     with transaction.atomic():
         ledger.lock_row(customer_id=customer_id)
         call, attempt = rows.lock_with_attempt(attempt_id)
-        timeline.add(call, "trunk_refused", at=now, attempt=attempt.number, trunk=attempt.trunk.public_id)
+        timeline.add(call, "trunk_refused", at=now, attempt=attempt.number, trunk=rows.trunk_name(attempt))
         if attempt.state == Attempt.State.ENDED:
             return not call.is_final  # its channel's end outran the answer, and the next trunk's attempt may be due
         _close(attempt, now)
@@ -111,22 +111,18 @@ def intend(
     A call that no engine was asked for ends at once. The first intent stands: it explains the end. To cancel a call
     that has been answered is to hang it up. One that was `overdue_since` a deadline, and has another now, goes on.
     """
-    with transaction.atomic():
-        ledger.lock_row(customer_id=customer_id)
-        call = rows.lock(call_id)
-        attempt = rows.lock_open_attempt(call_id)
-        if call.is_final or attempt is None or overdue_since not in {None, call.deadline_at}:
-            return None
-        if attempt.state == Attempt.State.DUE:
-            end(call, Ending(reason, now, by), now=now)
-            return None
-        if not call.intent:
-            is_too_late = reason == Reason.CANCELED and call.answered_at is not None
-            call.intent, call.intent_by = Reason.HANGUP if is_too_late else reason, by
-            timeline.add(call, "hangup_asked", at=now, reason=call.intent, by=by)
-        call.deadline_at = now + _HANG_UP_TIME
-        rows.INTENT.run(call)
-        return attempt.channel
+    for holds_balance in (False, True):  # few calls end here: the customer's others need not wait for the rest
+        with transaction.atomic():
+            if holds_balance:
+                ledger.lock_row(customer_id=customer_id)
+            call, attempt = _up(call_id, overdue_since)
+            if attempt is None:
+                return None
+            if attempt.state != Attempt.State.DUE:
+                return _ask_for_end(call, attempt, reason, by, now)
+            if holds_balance:
+                end(call, Ending(reason, now, by), now=now)
+    return None
 
 
 def lost(*, attempt_id: int, customer_id: int, now: datetime) -> None:
@@ -188,6 +184,24 @@ def end(call: Call, ending: Ending, *, now: datetime) -> None:
         timeline.add(call.parent, "leg_ended", at=now, leg=call.public_id, **rendering.outcome(call))
         _end_waiting(call.parent, now)
     crashpoint("end_before_commit")
+
+
+def _up(call_id: int, overdue_since: datetime | None) -> tuple[Call, Attempt | None]:
+    """Lock a call; return it with its attempt that is up or due, None when it is over or not overdue any more."""
+    call = rows.lock(call_id)
+    goes_on = overdue_since not in {None, call.deadline_at}
+    return call, None if call.is_final or goes_on else rows.lock_open_attempt(call_id)
+
+
+def _ask_for_end(call: Call, attempt: Attempt, reason: Reason, by: Party, now: datetime) -> str:
+    """Note the first intent of a locked call; return the channel to hang up."""
+    if not call.intent:
+        is_too_late = reason == Reason.CANCELED and call.answered_at is not None
+        call.intent, call.intent_by = Reason.HANGUP if is_too_late else reason, by
+        timeline.add(call, "hangup_asked", at=now, reason=call.intent, by=by)
+    call.deadline_at = now + _HANG_UP_TIME
+    rows.INTENT.run(call)
+    return attempt.channel
 
 
 def _settle(call: Call, ended_at: datetime, now: datetime) -> None:
@@ -272,10 +286,10 @@ def _dialing(call: Call, attempt: Attempt, now: datetime) -> None:
     if call.status != Status.QUEUED:
         return
     first = _first(call, attempt)
-    call.dialing_at, call.provider_call_id, call.trunk = now, first.channel_id, attempt.trunk
+    call.dialing_at, call.provider_call_id, call.trunk_id = now, first.channel_id, attempt.trunk_id
     _expect(call, (first.claimed_at or now) + failover.SETUP_TIME)
     _advance(call, Status.DIALING)
-    timeline.add(call, "dialed", at=now, attempt=attempt.number, trunk=attempt.trunk.public_id)
+    timeline.add(call, "dialed", at=now, attempt=attempt.number, trunk=rows.trunk_name(attempt))
     rows.DIALING.run(call)
 
 
@@ -288,7 +302,7 @@ def _ringing(call: Call, attempt: Attempt, fact: Fact, now: datetime) -> None:
     _dialing(call, attempt, now)
     if not call.may_become(Status.RINGING):
         return
-    call.ringing_at, call.trunk = fact.at, attempt.trunk
+    call.ringing_at, call.trunk_id = fact.at, attempt.trunk_id
     _expect(call, now + timedelta(seconds=call.ring_seconds))
     _advance(call, Status.RINGING)
     if outbox.wants(call.application, "call.ringing"):
@@ -303,7 +317,7 @@ def _answered(call: Call, attempt: Attempt, fact: Fact, now: datetime) -> None:
     if not call.may_become(Status.IN_PROGRESS):
         return
     answered_at = fact.answered_at or fact.at
-    call.answered_at, call.trunk, call.proven_at = answered_at, attempt.trunk, fact.at
+    call.answered_at, call.trunk_id, call.proven_at = answered_at, attempt.trunk_id, fact.at
     _expect(call, answered_at + timedelta(seconds=call.timer_seconds) + OVER_TIME)
     call.extend_at = call.extension_due_at
     if call.intent:

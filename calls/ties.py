@@ -24,11 +24,12 @@ class Legs(NamedTuple):
 
 def count(call: Call) -> Legs:
     """Count the legs of a call; a leg itself has none."""
-    if call.parent_id is not None:
-        return Legs(0, 0)
-    with connection.cursor() as cursor:
-        _COUNT.run(cursor, [call.pk])
-        return Legs(*cursor.fetchone())
+    return Legs(0, 0) if call.parent_id is not None else _count(call.pk)
+
+
+def are_live(call_id: int) -> bool:
+    """Tell whether a call has legs that are up."""
+    return _count(call_id).live > 0
 
 
 def wait(call: Call, ending: Ending, *, now: datetime) -> None:
@@ -46,6 +47,12 @@ def close_attempts(call: Call, ending: Ending, *, now: datetime) -> None:
     """End what is left of the attempts of a call that has ended."""
     with connection.cursor() as cursor:
         _CLOSE.run(cursor, [now, ending.sip_code, call.pk])
+
+
+def _count(call_id: int) -> Legs:
+    with connection.cursor() as cursor:
+        _COUNT.run(cursor, [call_id])
+        return Legs(*cursor.fetchone())
 
 
 _CLOSE = Statement(

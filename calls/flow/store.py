@@ -68,8 +68,10 @@ def begun(flow: Flow) -> bool:
 
 def must_be_newest(flow: Flow) -> None:
     """Raise FlowEnded when the call has ended, or follows other instructions by now."""
-    if not Flow.objects.filter(pk=flow.pk, generation=flow.generation).exists():
-        raise FlowEnded
+    with connection.cursor() as cursor:
+        _IS_NEWEST.run(cursor, [flow.pk, flow.generation])
+        if cursor.fetchone() is None:
+            raise FlowEnded
 
 
 def asked(flow: Flow, *, url: str, method: str, reason: str, redirects: int) -> None:
@@ -99,7 +101,8 @@ def dialled(flow: Flow, leg: Call) -> None:
 
     Raises FlowEnded, as `_write`, and when the call is to end.
     """
-    if not Call.objects.filter(LIVE, pk=flow.call_id, intent="").exists():
+    call = rows.lock(flow.call_id)
+    if call.is_final or call.intent:
         raise FlowEnded
     _write(flow, leg=leg)
 
@@ -185,6 +188,8 @@ def _write(flow: Flow, **values: Any) -> None:
     for name, value in values.items():
         setattr(flow, name, value)
 
+
+_IS_NEWEST = Statement("SELECT FROM calls_flow WHERE call_id = %s AND generation = %s")
 
 _STEP = Statement("""
 WITH step AS (UPDATE calls_flow SET position = %s WHERE call_id = %s AND generation = %s RETURNING 1)

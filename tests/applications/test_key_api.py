@@ -14,6 +14,7 @@ from applications.models import ApiKey, Application
 from minivoice import clock, errors
 from tests import factories
 from tests.conftest import Actor, actor, refusal
+from tests.locks import wait_for_a_lock
 
 pytestmark = pytest.mark.django_db
 
@@ -188,20 +189,6 @@ def test_a_key_that_is_being_revoked_leaves_no_child_behind(acme: Actor) -> None
     assert keys.recognise(child) is None
     with pytest.raises(errors.Unauthorized):
         keys.issue_with(thief, application=acme.application)
-
-
-def wait_for_a_lock(*, seconds: float = 10.0) -> None:
-    """Wait until somebody waits for a lock in this database."""
-    deadline = clock.now() + timedelta(seconds=seconds)
-    with connection.cursor() as cursor:
-        while True:
-            cursor.execute("SELECT pg_stat_clear_snapshot()")
-            cursor.execute(
-                "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-            )
-            if cursor.fetchone()[0]:
-                return
-            assert clock.now() < deadline, "nobody waits"
 
 
 @pytest.mark.parametrize("scope", ["calls"])

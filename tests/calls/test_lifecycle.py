@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import permutations
-from time import monotonic
 from typing import Any
 
 import pytest
@@ -21,6 +20,7 @@ from telephony.engines.facts import Answer, Kind
 from tests import factories
 from tests.calls.steps import FakeEngine, answer, dial, end, latest, place, tell
 from tests.conftest import Actor
+from tests.locks import wait_for_a_lock
 from webhooks.models import WebhookEvent
 
 pytestmark = pytest.mark.django_db
@@ -420,20 +420,6 @@ def test_what_waits_for_an_attempt_finds_it_though_its_trunk_changed(acme: Actor
             taking = threads.submit(take)
             wait_for_a_lock()
         assert taking.result(5).trunk_id == spare.pk
-
-
-def wait_for_a_lock() -> None:
-    """Wait until somebody waits for a lock of this database."""
-    deadline = monotonic() + 5
-    with connection.cursor() as cursor:
-        while monotonic() < deadline:
-            cursor.execute("SELECT pg_stat_clear_snapshot()")  # within a transaction, what is seen once stays
-            cursor.execute(
-                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-            )
-            if cursor.fetchone()[0]:
-                return
-    raise AssertionError("nobody waits")
 
 
 @pytest.mark.usefixtures("audited")
