@@ -9,10 +9,11 @@ import asyncio
 import os
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from decimal import Decimal
+from itertools import cycle
 from statistics import median
 from typing import Any, Protocol, Self
 
@@ -38,6 +39,7 @@ _CALLER, _CALLEE = "+15551230001", "+15551230002"
 ENDPOINT = f"PJSIP/{_CALLEE}@simulated"  # over the demo's trunk
 _PROCESSES = ("simulator", "carrier-simulated", "asterisk", "web", "dial", "webhooks", "switchboard")  # a call's way
 _USER = "bare"
+_CUSTOMERS = 50  # of the platform, who call in turn: what one of them reaches alone is `hot`'s
 _CREATED = 201
 
 
@@ -64,16 +66,18 @@ Rounds = list[tuple[Load, Load]]  # the script's, the platform's
 
 
 class Integrator:
-    """A customer's program: creates calls on the platform at `api_port`, is told of them at its own `port`."""
+    """Customers' programs: create calls on the platform at `api_port` with their `keys` in turn, and are told of them
+    at their own `port`.
+    """
 
-    def __init__(self, *, api_port: int, port: int, key: str) -> None:
+    def __init__(self, *, api_port: int, port: int, keys: Sequence[str]) -> None:
         self._url, self._port = f"http://127.0.0.1:{api_port}/v1/calls", port
-        self._headers = {"Authorization": f"Bearer {key}"}
+        self._headers = cycle([{"Authorization": f"Bearer {key}"} for key in keys])
         self._ended: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self.statuses: Counter[str] = Counter()  # of calls as they were answered
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(headers=self._headers, connector=aiohttp.TCPConnector(limit=0))
+        self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
         server = web.Application()
         server.add_routes([web.post("/answer", self._answer), web.post("/webhooks", self._hear)])
         self._runner = web.AppRunner(server, access_log=None)
@@ -87,7 +91,8 @@ class Integrator:
 
     async def create(self) -> str:
         """Create a call; return its id. Raises Failed when it is refused."""
-        async with self._session.post(self._url, json={"from": _CALLER, "to": _CALLEE}) as answer:
+        order = {"from": _CALLER, "to": _CALLEE}
+        async with self._session.post(self._url, json=order, headers=next(self._headers)) as answer:
             if answer.status != _CREATED:
                 raise Failed(f"a create was answered {answer.status}: {await answer.text()}")
             call = await answer.json()
@@ -111,7 +116,7 @@ class Integrator:
 
 @contextmanager
 def platform(stack: Stack, *, engine: str) -> Iterator[tuple[Platform, Integrator]]:
-    """Run a platform on the stack's stores with an engine of this kind; yield it with a customer of its own.
+    """Run a platform on the stack's stores with an engine of this kind; yield it with customers of its own.
 
     When all is done, every call must have been answered and have ended, and the audit find nothing. Raises Failed
     when it is not so.
@@ -126,8 +131,8 @@ def platform(stack: Stack, *, engine: str) -> Iterator[tuple[Platform, Integrato
     )
     running.start()
     try:
-        key = _customer(f"http://127.0.0.1:{port}")
-        yield running, Integrator(api_port=running.port, port=port, key=key)
+        issued = [_customer(f"http://127.0.0.1:{port}", f"Bench {number}") for number in range(_CUSTOMERS)]
+        yield running, Integrator(api_port=running.port, port=port, keys=issued)
         _check()
     finally:
         running.stop()
@@ -218,10 +223,10 @@ async def _measure(caller: Caller, processes: Mapping[str, int], plan: Plan, und
     return Load(rate=counted / plan.seconds, cpu_ms=meter.per_item_ms(len(ended_at)), others_cores=meter.others_cores)
 
 
-def _customer(url: str) -> str:
+def _customer(url: str, name: str) -> str:
     """Make a customer with credit and no limits whose server is at `url`; return its key."""
     customer = Customer.objects.create(
-        name="Bench",
+        name=name,
         max_concurrent_calls=1_000_000,
         max_cps=1_000_000,
         caller_id_policy=Customer.CallerIdPolicy.ANY,
@@ -229,7 +234,7 @@ def _customer(url: str) -> str:
     deck = RateDeck.objects.get(name="Standard")
     Balance.objects.create(customer=customer, deck=deck, currency="USD", credit_limit=Decimal(1_000_000), day_cap=None)
     application = Application.objects.create(
-        customer=customer, name="Bench", answer_url=f"{url}/answer", webhook_url=f"{url}/webhooks"
+        customer=customer, name=name, answer_url=f"{url}/answer", webhook_url=f"{url}/webhooks"
     )
     _, key = keys.issue(application=application, scopes=[ApiKey.Scope.CALLS])
     return key
