@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 _PORTS = range(20000, 32000)  # below those the system hands out to outgoing connections
+_given: set[int] = set()  # by this process: whoever was given one may not listen yet, or be about to start again
 _SECRETS: dict[str, Callable[[], str]] = {
     "SECRET_KEY": lambda: secrets.token_urlsafe(48),
     "FIELD_KEYS": lambda: base64.urlsafe_b64encode(os.urandom(32)).decode(),  # a Fernet key
@@ -30,19 +31,22 @@ def keep_secrets(state: Path) -> dict[str, str]:
 
 
 def keep_ports(state: Path, names: Iterable[str]) -> dict[str, int]:
-    """Return a free port for each name: the one it had in the last run, unless that is taken now."""
-    kept = _read(state / "ports.json")
-    found = {}
+    """Return a free port for each name: the one it had in the last run, unless that is taken now. No two are one."""
+    kept = {name: int(port) for name, port in _read(state / "ports.json").items()}
+    _given.update(kept.values())
+    found: dict[str, int] = {}
     for name in names:
-        port = int(kept.get(name, 0))
-        found[name] = port if port and is_free(port) else free_port()
+        port = kept.get(name, 0)
+        found[name] = port if port and port not in found.values() and is_free(port) else free_port()
     write(state / "ports.json", found)
     return found
 
 
 def free_port() -> int:
-    """Return a port of loopback that nobody listens on."""
-    return next(port for port in random.sample(_PORTS, len(_PORTS)) if is_free(port))
+    """Return a port of loopback that nobody listens on, and that this process has given to nobody before."""
+    port = next(port for port in random.sample(_PORTS, len(_PORTS)) if port not in _given and is_free(port))
+    _given.add(port)
+    return port
 
 
 def is_free(port: int) -> bool:

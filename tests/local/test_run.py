@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from minivoice.local import kept
 from minivoice.local.lock import StateLock
 
@@ -53,3 +55,23 @@ def test_keeps_a_port_unless_it_is_taken(state: Path) -> None:
     assert kept.keep_ports(state, ["simulator"]) == first
     with socket.create_server(("127.0.0.1", first["simulator"])):
         assert kept.keep_ports(state, ["simulator"]) != first
+
+
+def test_gives_no_port_twice_though_nobody_listens_on_it_yet(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once two servers of one platform drew the same port now and then, and the second could not start."""
+    monkeypatch.setattr(kept, "_PORTS", kept._PORTS[:1000])
+    names = [f"server-{number}" for number in range(100)]
+
+    first = kept.keep_ports(state, names)
+
+    assert len({*first.values(), *(kept.free_port() for _ in range(100))}) == 200
+    assert kept.keep_ports(state, names) == first
+
+
+def test_keeps_no_port_for_two(state: Path) -> None:
+    both = dict.fromkeys(["simulator", "media"], kept.free_port())
+    kept.write(state / "ports.json", both)
+
+    first, second = kept.keep_ports(state, both).values()
+
+    assert first == both["simulator"] != second
