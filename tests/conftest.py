@@ -17,7 +17,7 @@ from minivoice import clock
 from minivoice.local import engine
 from tests import factories, servers
 
-pytest_plugins = ["tests.journeys.stage"]
+pytest_plugins = ["tests.journeys.stage", "tests.stillness"]
 
 
 @dataclass
