@@ -55,15 +55,15 @@ def test_tells_when_the_pids_have_changed(state: Path, eventually: Eventually) -
 def test_waits_longer_each_time_a_process_dies_at_once(
     supervisor: Supervisor, state: Path, eventually: Eventually
 ) -> None:
-    code = "import time; print(time.monotonic(), flush=True); time.sleep(0.2); raise SystemExit(3)"
+    code = "import time; print(time.monotonic(), flush=True); raise SystemExit(3)"
     supervisor.start(program("crasher", code, state))
     log = state / "logs" / "crasher.log"
     eventually(lambda: len(log.read_text().splitlines()) >= 4)
     starts = [float(line) for line in log.read_text().splitlines()]
     pauses = [later - earlier for earlier, later in pairwise(starts)]
-    assert pauses[0] >= 0.4
-    assert pauses[1] >= pauses[0] + 0.2
-    assert pauses[2] >= pauses[1] + 0.3
+    # Each for itself: beside its pause one may take any time to begin.
+    assert [pause >= wanted for pause, wanted in zip(pauses, (0.2, 0.5, 1.0), strict=False)] == [True] * 3
+    assert pauses[0] < pauses[2]
 
 
 def test_ends_the_children_of_a_process_that_died(supervisor: Supervisor, state: Path, eventually: Eventually) -> None:
