@@ -11,11 +11,12 @@ import pytest
 from billing import ledger
 from calls import audit
 from minivoice.prepared import Statement
+from tests.conftest import Actor
 from tests.races.test_admission_races import caller, create
 
 pytestmark = pytest.mark.usefixtures("transactional_db", "world", "nobody_dials", "calls_waiting")
 
-ROUNDS = 5  # a race may go well by luck, not five times
+ROUNDS = 5  # a race may go well by luck, not five times; each is another customer's, whose limit is not yet reached
 
 
 def unlocked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -23,13 +24,17 @@ def unlocked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ledger, "_LOCK", Statement(ledger._LOCK.sql.replace("FOR UPDATE", "")))
 
 
+def most_at_once(pool: ThreadPoolExecutor, rich: Actor) -> int:
+    """How many of 48 calls are accepted."""
+    return Counter(pool.map(lambda _: create(rich), range(48)))[201]
+
+
 def test_finds_admission_that_does_not_lock(pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
     unlocked(monkeypatch)
-    rich = caller("1000", max_concurrent_calls=5)
 
-    accepted = [Counter(pool.map(lambda _: create(rich), range(48)))[201] for _ in range(ROUNDS)]
+    accepted = [most_at_once(pool, caller("1000", max_concurrent_calls=5)) for _ in range(ROUNDS)]
 
-    assert sum(accepted) > 5
+    assert max(accepted) > 5
 
 
 def test_finds_a_hold_that_is_decided_by_what_was_read_before(
@@ -39,9 +44,8 @@ def test_finds_a_hold_that_is_decided_by_what_was_read_before(
     statement = ledger._HOLD.sql.replace("posted + credit_limit - held >= %(amount)s", "TRUE")
     assert statement != ledger._HOLD.sql
     monkeypatch.setattr(ledger, "_HOLD", Statement(statement))
-    rich = caller("3")
 
-    accepted = [Counter(pool.map(lambda _: create(rich), range(48)))[201] for _ in range(ROUNDS)]
+    accepted = [most_at_once(pool, caller("3")) for _ in range(ROUNDS)]
 
-    assert sum(accepted) > 5
+    assert max(accepted) > 5
     assert "nothing is granted below zero" in {finding.promise for finding in audit.run() if finding.violations}
