@@ -95,8 +95,6 @@ class Channel(Leg):
             self._later("ring", _FIRST_WORD_SECONDS, self._ring)
         if callee.early_media:
             self._later("ring", _FIRST_WORD_SECONDS, self._progress)
-        if callee.answers_after_seconds is not None:
-            self._later("answer", callee.answers_after_seconds, self._answered)
         if self.order.timeout_seconds >= 0:
             self._later("timeout", self.order.timeout_seconds, self._give_up)
 
@@ -190,10 +188,17 @@ class Channel(Leg):
         self._record.times_rung += 1
         self._tell_dial("RINGING")
         self._tell("ChannelStateChange")
+        self._wait_for_answer()
 
     def _progress(self) -> None:
         self._record.times_rung += 1
         self._tell_dial("PROGRESS")
+        self._wait_for_answer()
+
+    def _wait_for_answer(self) -> None:
+        """Answer so long after the first word, however late that came: a phone rings for as long as it is said to."""
+        if self._callee.answers_after_seconds is not None:
+            self._later("answer", max(0.0, self._callee.answers_after_seconds - _FIRST_WORD_SECONDS), self._answered)
 
     def _refuse(self) -> None:
         sip_code = self._callee.refuses_with or 0
