@@ -22,8 +22,10 @@ pytest.importorskip("espeakng_loader")
 from telephony import espeak, speech, voices
 from telephony.cache import Cache
 from telephony.speech import Speech
+from tests.stillness import Stillness
 from tests.telephony.engines.listening import until
 
+BUDGET_SECONDS = speech.BUDGET_SECONDS
 URL = "http://127.0.0.1:8099"
 PLENTY = 100_000_000
 SLOW = "漢" * 400  # minutes of "chinese letter"
@@ -67,6 +69,12 @@ def loop() -> Iterator[None]:
     Voice.loop.call_soon_threadsafe(Voice.loop.stop)
     thread.join()
     Voice.loop.close()
+
+
+@pytest.fixture(autouse=True)
+def _no_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A renderer begins late on a machine that does much else; tests of the budget set their own."""
+    monkeypatch.setattr(speech, "BUDGET_SECONDS", 15.0)
 
 
 @pytest.fixture
@@ -315,13 +323,14 @@ def test_a_program_that_does_not_speak_is_told_in_the_log(
 
 
 def test_a_text_beyond_the_budget_is_not_spoken_and_its_process_is_ended(
-    voice: Voice, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    voice: Voice, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stillness: Stillness
 ) -> None:
-    monkeypatch.setattr(speech, "BUDGET_SECONDS", 0.2)
-    began = time.monotonic()
-    assert voice.say(SLOW) == []
-    assert time.monotonic() - began < 2
-    monkeypatch.undo()
+    with monkeypatch.context() as hurry:
+        hurry.setattr(speech, "BUDGET_SECONDS", 0.2)
+        began = time.time()
+        assert voice.say(SLOW) == []
+        ended = time.time()
+    assert ended - began - stillness.seconds(began, ended) < 2
     assert seconds(file(tmp_path, voice.media("Hello."))) > 0
     assert renderers(os.getpid()) == set()
 
@@ -354,17 +363,19 @@ def test_what_one_customer_says_keeps_no_other_waiting_not_even_for_the_same_wor
 
 
 def test_a_kept_text_is_there_at_once_and_a_short_one_in_time_while_long_ones_are_rendered(
-    voice: Voice, tmp_path: Path
+    voice: Voice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stillness: Stillness
 ) -> None:
     kept = voice.media("Hello.")
     for number in range(8):
         voice.say(LONG.replace("dog", str(number)))
     until(lambda: renderers(os.getpid()))
-    began = time.monotonic()
+    began = time.time()
     assert voice.media("Hello.") == kept
-    assert time.monotonic() - began < 0.3
+    told = time.time()
     assert seconds(file(tmp_path, voice.media("Good-bye."))) > 0
-    assert time.monotonic() - began < speech.BUDGET_SECONDS
+    spoken = time.time()
+    assert told - began - stillness.seconds(began, told) < 0.3
+    assert spoken - began - stillness.seconds(began, spoken) < BUDGET_SECONDS
 
 
 @pytest.mark.parametrize("end", ["os.kill(os.getpid(), 11)", "raise ImportError('no voice')", "while True: pass"])
