@@ -41,8 +41,7 @@ class Receiver:
 
     def __post_init__(self) -> None:
         handler = type("Handler", (_Handler,), {"receiver": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), handler)
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     @property
@@ -68,6 +67,11 @@ class Receiver:
         """Stop listening."""
         self._server.shutdown()
         self._server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 256  # of the usual five, a sixth who comes at one moment would knock again a second later
 
 
 class _Handler(BaseHTTPRequestHandler):
