@@ -1,6 +1,7 @@
 """kill -9 of the switchboard in the middle of each action: it runs again from its start, and nothing before it."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,13 @@ from tests.telephony.tones import wav
 
 BEFORE = {"set_variables": {"variables": {"before": 1}}}
 AFTER = {"set_variables": {"variables": {"after": 1}}}
-LASTING = {
-    "say": [{"say": {"text": "Five seconds of speech. " * 20}}],
-    "pause": [{"pause": {"seconds": 5}}],
-    "gather": [{"gather": {"prompt": "Press a key. " * 20, "timeout_seconds": 1}}],
-    "send_digits": [{"send_digits": {"digits": "1WWWWW2"}}],
-    "hold": [{"hold": {}}, {"pause": {"seconds": 5}}, {"resume": {}}],
-    "record": [{"record": {"max_seconds": 5}}],
+LASTING = {  # longer than it takes, on a machine that does much else, until each is in its action
+    "say": [{"say": {"text": "Ten seconds of speech. " * 22}}],
+    "pause": [{"pause": {"seconds": 10}}],
+    "gather": [{"gather": {"prompt": "Press a key. " * 40, "timeout_seconds": 1}}],
+    "send_digits": [{"send_digits": {"digits": "1WWWWWWWWWW2"}}],
+    "hold": [{"hold": {}}, {"pause": {"seconds": 10}}, {"resume": {}}],
+    "record": [{"record": {"max_seconds": 10}}],
     "play": [],  # of a file there
     "redirect": [],  # to an address there that takes its time
 }
@@ -83,15 +84,16 @@ def test_what_lasts_runs_again_within_seconds(crowd: Crowd, receiver: Receiver) 
         return {"actions": [AFTER]}
 
     receiver.answers["/slow"] = slowly
-    receiver.files["/five-seconds.wav"] = wav(440, seconds=5, rate=8000, channels=1)
+    receiver.files["/ten-seconds.wav"] = wav(440, seconds=10, rate=8000, channels=1)
     here = {
         "redirect": [{"redirect": {"url": receiver.url("/slow"), "method": "POST"}}],
-        "play": [{"play": {"url": receiver.url("/five-seconds.wav")}}],
+        "play": [{"play": {"url": receiver.url("/ten-seconds.wav")}}],
     }
-    ids = {}
     for name, actions in LASTING.items():
         receiver.answers[f"/{name}"] = {"actions": [BEFORE, *here.get(name, actions), AFTER]}
-        ids[name] = crowd.place("+15551230001", answer=f"/{name}")[0]
+    with ThreadPoolExecutor(len(LASTING)) as threads:
+        placed = threads.map(lambda name: crowd.place("+15551230001", answer=f"/{name}")[0], LASTING)
+        ids = dict(zip(LASTING, placed, strict=True))
     until(lambda: all(len(begun(one)) > 1 for one in ids.values()), seconds=30, what="each is in its action")
 
     killed_at = clock.now()
