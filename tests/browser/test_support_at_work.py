@@ -79,6 +79,7 @@ def test_hangs_up_a_live_call_whose_open_page_tells_the_end_by_itself(desk: Desk
     watching, working = desk.seat("support"), desk.seat("support")
     watching.goto(console.url_of(call))
     watching.evaluate("window.isTheFirst = true")
+    watching.get_by_role("link", name="Replay call.created").focus()
     working.goto(console.url_of(call))
 
     working.get_by_role("link", name="Hang up").click()
@@ -90,6 +91,7 @@ def test_hangs_up_a_live_call_whose_open_page_tells_the_end_by_itself(desk: Desk
     working.get_by_role("button", name="Hang up").click()
 
     expect(watching.get_by_role("heading", name="hung up by us")).to_be_visible()
+    expect(watching.get_by_role("link", name="Replay call.created")).to_be_focused()
     expect(watching.get_by_text("the customer asked us to")).to_be_visible()
     assert watching.evaluate("window.isTheFirst"), "the page was loaded again"
     assert acme.call(call.public_id)["status"] in FINAL

@@ -9,7 +9,11 @@
     if (!answer.ok || answer.redirected) return;
     const opened = [...live.querySelectorAll("audio")].some((audio) => !audio.paused);
     if (opened) return; // nobody's listening is cut: it is looked at again
-    live.innerHTML = await answer.text();
+    const text = await answer.text();
+    const held = live.contains(document.activeElement) ? document.activeElement.outerHTML : null;
+    live.innerHTML = text;
+    // Whoever goes by keyboard stays where they were.
+    if (held) [...live.querySelectorAll("*")].find((each) => each.outerHTML === held)?.focus({ preventScroll: true });
     live.dataset.version = answer.headers.get("X-Version");
     document.dispatchEvent(new Event("console:changed"));
   };
