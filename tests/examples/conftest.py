@@ -13,8 +13,8 @@ import pytest
 import requests
 
 from minivoice import ids
+from minivoice.local.kept import free_port
 from tests.examples.signed import SECRET, headers
-from tests.webhooks.receiver import Receiver
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 APP = ROOT / "examples" / "playground" / "app.py"
@@ -59,8 +59,7 @@ def call_id() -> str:
 @contextmanager
 def _running() -> Iterator[Playground]:
     """Start a playground on a free port; it must end at once, and cleanly, when it is asked to."""
-    with Receiver() as closed:
-        port = closed.port
+    port = free_port()
     environment = {**os.environ, "PLAYGROUND_SECRET": SECRET, "BASE_URL": "http://127.0.0.1:8001"}
     argv = [sys.executable, str(APP), "--port", str(port)]
     process = subprocess.Popen(argv, env=environment, stdout=subprocess.PIPE, text=True)
