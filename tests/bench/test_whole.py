@@ -7,7 +7,7 @@ import pytest
 
 from tests.bench.small import bench
 
-SIZES = ("--rounds", "1", "--seconds", "1", "--connections", "2")
+SIZES = ("--rounds", "1", "--seconds", "3", "--connections", "2")
 PROCESSES = {"postgres", "valkey", "bare simulator", "simulator", "web", "dial", "webhooks", "switchboard"}
 
 pytestmark = [
