@@ -19,7 +19,7 @@ def test_a_call_is_recorded_from_its_answer_to_its_end(hire: Callable[..., Integ
 
     call_id = acme.create("+15551230902", record=True).json()["id"]
     acme.ended(call_id)
-    until(lambda: "recording.completed" in receiver.names(call_id), seconds=20, what="its recording is kept")
+    until(lambda: len(receiver.names(call_id)) == 5, seconds=20, what="all five events arrived")
 
     assert receiver.names(call_id) == [
         "call.created",
@@ -65,7 +65,7 @@ def test_a_call_is_recorded_by_its_instructions_and_a_voicemail_too(
 
     voicemail, whole = acme.request("GET", f"/v1/calls/{call_id}/recordings").json()["data"]
     assert [channels(row["file_url"]) for row in (whole, voicemail)] == [2, 1]
-    assert receiver.names(call_id).count("recording.started") == 2
+    until(lambda: receiver.names(call_id).count("recording.started") == 2, seconds=20, what="both were begun")
     assert "action_failed" not in acme.timeline(call_id)
 
 
