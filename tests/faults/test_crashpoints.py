@@ -196,6 +196,6 @@ def _is_whole(customer: Integrator, *, since: datetime) -> bool:
     """Whether the web answers, and the switchboard has heard the engine after `since`."""
     try:
         ready = requests.get(f"{customer.base_url}/readyz", timeout=5).status_code == 200
-    except requests.ConnectionError:
+    except requests.RequestException:  # not there, or not in time
         return False
     return ready and Engine.objects.filter(seen_at__gt=since).exists()

@@ -28,7 +28,7 @@ def is_ready(customer: Integrator) -> bool:
     """Whether the web answers that it can work."""
     try:
         return requests.get(f"{customer.base_url}/readyz", timeout=5).status_code == 200
-    except requests.ConnectionError:
+    except requests.RequestException:  # not there, or not in time
         return False
 
 
