@@ -4,11 +4,13 @@ It is only a doorbell: creates go on, are dialled by the switchboard's sweep, an
 """
 
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from signal import SIGCONT, SIGSTOP
+from typing import Any
 
 import pytest
 import redis
@@ -20,11 +22,13 @@ from tests import factories
 from tests.journeys.crowd import FULL, Crowd
 from tests.journeys.receiver import SECRET, Receiver
 from tests.journeys.stage import running, until
+from tests.stillness import Stillness
 
 EVENTS, CALLS = (10_000, 200) if FULL else (300, 12)
 FROZEN_SECONDS = 30 if FULL else 8  # longer than nudges pause after a failure, and a worker tries to tell of an end
 TASKS_AT_ONCE = 2  # of the worker that delivers
 SLOW_SECONDS = 0.5
+MAY_END_WITHIN_SECONDS = 3.0  # a receiver is not waited for much longer
 AT_ONCE_SECONDS = 2.0
 CREATED_WITHIN_SECONDS = 1.5
 SLACK_SECONDS = 1.0  # on a machine that does much else
@@ -48,13 +52,14 @@ def platform_database() -> str:
 class Stream:
     """Sample events and calls, as fast as the platform takes them, until all are sent."""
 
-    def __init__(self, crowd: Crowd, receiver: Receiver) -> None:
-        self.crowd = crowd
+    def __init__(self, crowd: Crowd, receiver: Receiver, stillness: Stillness) -> None:
+        self.crowd, self._stillness = crowd, stillness
         self.events: list[str] = []
         self.calls: list[str] = []
         self.create_seconds: list[float] = []
         receiver.answers["/bye"] = {"actions": [{"hangup": {}}]}
-        receiver.answers["/slow"] = lambda _: time.sleep(SLOW_SECONDS) or {}
+        self.may_end = threading.Event()  # what is told to `slow`
+        receiver.answers["/slow"] = self._end_slowly
         self.slow = self._new_application(receiver.url("/slow"))
         self.bell = self._new_application(receiver.url("/bell"))  # nothing waits before its events
 
@@ -62,6 +67,11 @@ class Stream:
         customer = self.crowd.customer.customer
         made: Application = factories.ApplicationFactory(customer=customer, webhook_url=url, webhook_secret=SECRET)
         return made
+
+    def _end_slowly(self, _: dict[str, Any]) -> dict[str, Any]:
+        self.may_end.wait(MAY_END_WITHIN_SECONDS)
+        time.sleep(SLOW_SECONDS)
+        return {}
 
     def send_event(self, application: Application) -> str:
         """Publish a sample event; return its id."""
@@ -73,9 +83,10 @@ class Stream:
 
     def place(self) -> list[str]:
         """Create a call whose callee says good-bye; note how long the create took."""
-        began = time.monotonic()
+        began = time.time()
         placed = self.crowd.place("+15551230901", answer="/bye")
-        self.create_seconds.append(time.monotonic() - began)
+        ended = time.time()
+        self.create_seconds.append(ended - began - self._stillness.seconds(began, ended))
         self.calls += placed
         return placed
 
@@ -98,9 +109,9 @@ class Stream:
 @pytest.mark.timeout(1800 if FULL else 300)
 @pytest.mark.parametrize("fault", ["frozen", "flushed", "killed", "killed again and again"])
 def test_no_event_is_lost_and_calls_are_dialled(
-    fault: str, crowd: Crowd, receiver: Receiver, platform: Platform
+    fault: str, crowd: Crowd, receiver: Receiver, platform: Platform, stillness: Stillness
 ) -> None:
-    stream = Stream(crowd, receiver)
+    stream = Stream(crowd, receiver, stillness)
 
     with stream.flowing():
         FAULTS[fault](stream, platform)
@@ -116,12 +127,14 @@ def test_no_event_is_lost_and_calls_are_dialled(
 def freeze(stream: Stream, platform: Platform) -> None:
     """Redis takes connections and answers nothing for a while, each time while a task ends; calls are dialled."""
     for _ in range(TASKS_AT_ONCE):
+        stream.may_end.clear()
         stream.send_event(stream.slow)
         under_way = stream.slow.events.filter(is_in_flight=True)
         until(under_way.exists, seconds=CONSUMING_WITHIN_SECONDS, what="a task is under way")
         ends = time.monotonic() + FROZEN_SECONDS
         pid = platform.pids["valkey"]
         os.kill(pid, SIGSTOP)
+        stream.may_end.set()
         try:
             placed = stream.place()
             until(lambda ids=placed: is_dialled(stream, ids), seconds=FROZEN_SECONDS, what="a call is dialled")
