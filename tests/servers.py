@@ -105,8 +105,9 @@ def _new_state() -> Path:
     runs = Path(tempfile.gettempdir()) / f"minivoice-tests-{os.getuid()}"
     runs.mkdir(mode=0o700, exist_ok=True)
     state = runs / str(os.getpid())
-    running = living()
-    for left in runs.iterdir():
+    there = list(runs.iterdir())
+    running = living()  # looked at last: whoever has a folder there lives already
+    for left in there:
         if left == state or int(left.name) not in running:
             with suppress(InUse, FileNotFoundError):  # its servers are ending just now, or another run was quicker
                 lock = StateLock.take(left, say=print, timeout_seconds=0)
