@@ -1,5 +1,6 @@
 """A customer's trunk, made by API on a running platform with a real engine: called over, wrong, full, and back."""
 
+import os
 import shutil
 import signal
 from collections.abc import Callable, Iterator
@@ -255,11 +256,12 @@ def test_all_trunks_are_back_after_the_engines_state_was_wiped(acme: Integrator,
         made.append(make(acme, port=FIRST, username="acme", password="right!one", registers=True, priority=99)["id"])
         until(lambda: registrar.contacts, seconds=10, what="one is registered")
         database: Path = platform.state / "asterisk" / "db"
+        os.kill(platform.pids["asterisk"], signal.SIGSTOP)  # it writes there, and registers again, no more
         shutil.rmtree(database)
         database.mkdir()
+        registrar.contacts.clear()
         killed_at = clock.now()
         died = platform.kill("asterisk")
-        registrar.contacts.clear()
         assert platform.real_network is not None
         asterisk = platform.real_network.asterisk
         until(lambda: platform.pids["asterisk"] != died and asterisk.is_ready(), seconds=20, what="the engine is back")
