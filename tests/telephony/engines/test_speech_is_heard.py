@@ -201,7 +201,7 @@ def test_a_customers_sound_is_heard_as_it_is_and_as_often_as_it_is_to_be(
 
 def test_many_calls_may_play_the_same_new_text_at_once(engine: RealEngine, ears: Ears, served: Served) -> None:
     sound = served.tone(440, seconds=0.3)
-    served.wait_seconds = 0.3  # so that each asks before anyone has been answered
+    served.wait_seconds = 1.5  # so that each asks before anyone has been answered
     with Phone() as phone:
         calls = [Conversation(engine.ari, ears, phone) for _ in range(8)]
         for call in calls:
