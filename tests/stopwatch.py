@@ -1,4 +1,4 @@
-"""How long something took, but for the time in which this process stood still: what is promised of us is no machine's."""
+"""How long something took, but for the time in which this process stood still: no promise of ours is the machine's."""
 
 import threading
 from time import monotonic
@@ -9,7 +9,7 @@ _LATE_SECONDS = 0.1  # so much later than it wanted to a thread wakes up only wh
 
 
 class Stopwatch:
-    """A context manager whose `seconds` have passed since it was entered. It is for what waits, and not for what computes.
+    """A context manager whose `seconds` have passed since it was entered. For what waits, not for what computes.
 
     A thread that does nothing but sleep notices the pauses by waking up late. It would count Python's lock as one, if
     somebody kept it for so long.
