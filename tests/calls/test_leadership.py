@@ -384,7 +384,10 @@ def test_a_lease_runs_from_the_start_of_its_last_beat(monkeypatch: pytest.Monkey
 def _hangs() -> bool:
     """Whether the leader's tick waits for the locked table, and what reads the engine's socket."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM pg_locks WHERE relation = 'telephony_engine'::regclass AND NOT granted")
+        cursor.execute(
+            "SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = database"
+            " WHERE relation = 'telephony_engine'::regclass AND NOT granted AND datname = current_database()"
+        )
         return bool(cursor.fetchone()[0] >= 2)
 
 

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -198,11 +199,12 @@ def test_forwards_as_the_pump_sends(publish: Publish, acme: Customer, receiver: 
 
 
 def test_says_why_nothing_could_be_forwarded(publish: Publish, acme: Customer) -> None:
-    with Receiver() as closed:
-        pass
     publish()
-    with listening(acme.public_id, "--since", "1m", "--forward", closed.url) as terminal:
-        [line] = terminal.until_shown(1)
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # and does not listen: the port is nobody else's meanwhile
+        url = f"http://127.0.0.1:{nobody.getsockname()[1]}/hook"
+        with listening(acme.public_id, "--since", "1m", "--forward", url) as terminal:
+            [line] = terminal.until_shown(1)
 
     assert "→ connect_failed" in line
 
