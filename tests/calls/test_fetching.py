@@ -10,6 +10,7 @@ from pytest_django.fixtures import Settings
 
 from calls.flow.fetching import BUDGET_SECONDS, Fetched, Request, fetch
 from minivoice.outbound import Client
+from tests.stopwatch import Stopwatch
 from tests.webhooks import hostile
 from tests.webhooks.receiver import Received, Receiver, Reply, respond
 
@@ -109,10 +110,12 @@ def test_what_is_left_of_the_budget_ends_a_fallback(settings: Settings) -> None:
     with Receiver(hostile.hang) as receiver:
         settings.OUTBOUND_ALLOWED = [receiver.place]
         request = Request(url=receiver.url, method="POST", context={}, secret="", budget_seconds=0.5)
-        fetched = asyncio.run(ask(request))
+        with Stopwatch() as watch:
+            fetched = asyncio.run(ask(request))
+            assert watch.seconds < 2
 
     assert fetched.failure == "read_timeout"
-    assert fetched.duration_ms < 2000
+    assert fetched.duration_ms >= 490
 
 
 def test_by_get_the_context_is_in_the_query_but_for_its_objects(settings: Settings) -> None:

@@ -12,6 +12,7 @@ import pytest
 from celery import current_app
 
 from minivoice import nudge
+from tests.stopwatch import Stopwatch
 
 
 @pytest.fixture
@@ -59,13 +60,15 @@ def test_a_word_told_early_is_kept_for_a_moment(topic: str) -> None:
 
 
 def test_waits_no_longer_than_asked(topic: str) -> None:
-    began = monotonic()
+    with Stopwatch() as watch:
+        assert nudge.wait(topic, 0.05) is None
+        assert watch.seconds < 1
 
-    assert nudge.wait(topic, 0.05) is None
-    assert monotonic() - began < 1
 
-
-def test_waits_for_a_word_through_several_pieces(topic: str) -> None:
+def test_waits_for_a_word_through_several_pieces(topic: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    patient = nudge._connect()
+    patient.connection_pool.connection_kwargs["socket_timeout"] = 20.0  # a Redis of a busy machine is none that freezes
+    monkeypatch.setattr(nudge, "_redis", patient)
     threading.Timer(1.2, nudge.tell, (topic, "taken")).start()
 
     assert nudge.wait(topic, 5) == "taken"
@@ -81,12 +84,12 @@ def test_gives_up_a_redis_that_freezes_while_it_waits(
         settings.REDIS_URL = f"unix://{tmp_path}/frozen"
         monkeypatch.setattr(nudge, "_redis", nudge._connect())
         monkeypatch.setattr(nudge, "_quiet_until", 0.0)
-        began = monotonic()
 
-        assert nudge.wait(topic, 10) is None
-        assert monotonic() - began < 2
-        assert nudge.wait(topic, 10) is None  # nudges pause: it is not even asked
-        assert monotonic() - began < 2.5
+        with Stopwatch() as watch:
+            assert nudge.wait(topic, 10) is None
+            assert watch.seconds < 2
+            assert nudge.wait(topic, 10) is None  # nudges pause: it is not even asked
+            assert watch.seconds < 2.5
 
 
 def test_a_lost_redis_is_an_answer_not_an_error(redis_is_away: None, sent: list[str], topic: str) -> None:
