@@ -119,6 +119,7 @@ def a_fault_of_ours(stage: Stage) -> None:
 def one_call_a_second(stage: Stage) -> None:
     Customer.objects.update(max_cps=1)
     steps.place(stage.acme)
+    steps.keep_within_a_second()
 
 
 def one_call_at_once(stage: Stage) -> None:

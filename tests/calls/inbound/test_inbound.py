@@ -31,7 +31,7 @@ from tests.calls.inbound.callers import (
     refused,
     ring,
 )
-from tests.calls.steps import FakeEngine
+from tests.calls.steps import FakeEngine, keep_within_a_second
 from tests.calls.test_switchboard import GATHER, Board
 from tests.conftest import Actor
 from webhooks.models import WebhookEvent
@@ -132,6 +132,7 @@ def test_a_call_without_a_price_needs_no_money(acme: Actor) -> None:
 def test_the_customers_own_limits_are_busy(number: Number, limit: str) -> None:
     Customer.objects.update(**{limit: 1})
     ring()
+    keep_within_a_second()
 
     assert refused() == BUSY
 
