@@ -85,6 +85,12 @@ def end(call: Call, *, at: datetime, sip_code: int | None = None, cause: int | N
     tell(call, Kind.ENDED, at=at, sip_code=sip_code, cause=cause)
 
 
+def within_a_day(*, seconds: float) -> datetime:
+    """Return a moment after which so many seconds are of the same day (UTC): now, or that much earlier."""
+    now, time = clock.now(), timedelta(seconds=seconds)
+    return now if (now + time).date() == now.date() else now - time
+
+
 def keep_within_a_second() -> None:
     """Let the calls accepted so far count among those of the last second, however long what follows takes."""
     Call.objects.update(accepted_at=F("accepted_at") + timedelta(minutes=1))

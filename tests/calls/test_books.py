@@ -15,10 +15,9 @@ from django.db import connection, transaction
 from billing.models import Balance
 from calls import books, tasks
 from calls.models import Call, Reconciliation, UsageDay
-from minivoice import clock
 from telephony.models import Trunk
 from tests import factories
-from tests.calls.steps import FakeEngine, answer, dial, end
+from tests.calls.steps import FakeEngine, answer, dial, end, within_a_day
 from tests.conftest import Actor
 
 ENTRY = "UPDATE billing_entry SET {} WHERE kind = 'charge' AND call_id = '%(talked)s'"
@@ -113,7 +112,7 @@ class Town:
 def town(transactional_db: None, acme: Actor, globex: Actor, engine: FakeEngine) -> Town:
     sister = factories.ApplicationFactory(customer=acme.customer)
     calls = {name: dial(acme) for name in ("talked", "late", "live")}
-    now = clock.now()
+    now = within_a_day(seconds=61)
     for call in calls.values():
         answer(call, at=now)
     calls["busy"] = dial(acme)

@@ -11,9 +11,9 @@ from applications.models import Customer
 from billing import ledger
 from billing.models import Balance, Entry, Hold, Rate
 from calls.models import Call
-from minivoice import clock, errors
+from minivoice import errors
 from tests import factories
-from tests.calls.steps import FakeEngine, answer, dial, end, place
+from tests.calls.steps import FakeEngine, answer, dial, end, place, within_a_day
 from tests.conftest import Actor
 
 pytestmark = pytest.mark.django_db
@@ -117,7 +117,7 @@ def test_calls_every_three_seconds_never_lose_more_than_the_cap(acme: Actor, eng
         except errors.SpendControlExceeded:
             refusals += 1
             continue
-        started_at = clock.now()
+        started_at = within_a_day(seconds=59)
         answer(call, at=started_at)
         end(call, at=started_at + timedelta(seconds=59))
 
