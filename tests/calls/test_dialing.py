@@ -286,9 +286,10 @@ def test_channels_that_outlived_their_call_are_hung_up_and_strangers_left(acme: 
 def test_a_call_that_does_not_move_on_is_ended(
     acme: Actor, engine: FakeEngine, until: str, seconds: int, reason: str
 ) -> None:
-    call, now = place(acme), clock.now()
+    call = place(acme)
     if until != "queued":
         dialing.drain()
+    now = clock.now()
     if until == "ringing":
         tell(call, Kind.RINGING, at=now)
 

@@ -76,7 +76,9 @@ def test_the_next_trunk_is_never_tried_after_a_ring_that_may_have_gone_unheard(
 ) -> None:
     """Once the switchboard's socket was away while it rang, and a refusal after that rang the phone a second time."""
     call = dial(acme)
-    heard_since = clock.now() + timedelta(seconds=later_seconds)
+    asked_at = latest(call).claimed_at
+    assert asked_at is not None
+    heard_since = asked_at + timedelta(seconds=later_seconds)
 
     tell(call, Kind.ENDED, at=now, sip_code=sip_code, cause=TRANSPORT_FAILED, heard_since=heard_since)
 

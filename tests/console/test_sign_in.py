@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from axes.models import AccessAttempt
 from django.contrib.auth.models import User
+from django.db.models import F
 from django.http import HttpRequest
 from django.test import Client
 from django_otp.oath import totp
@@ -128,6 +129,8 @@ def test_after_a_wrong_code_the_right_one_waits(client: Client, amy: User) -> No
     wrong = f"{(int(code(amy)) + 1) % 1_000_000:06}"
 
     assert b"not right" in client.post(ASKED, {"code": wrong}).content
+    just_now = F("throttling_failure_timestamp") + timedelta(minutes=1)  # however long it takes to enter the next
+    TOTPDevice.objects.update(throttling_failure_timestamp=just_now)
     assert b"Too many wrong codes" in client.post(ASKED, {"code": code(amy)}).content
     assert client.get(HOME).status_code == 302
 
