@@ -170,11 +170,10 @@ def test_notes_a_receiver_that_hangs(publish: Publish, receiver: Receiver) -> No
     event = publish()
     with Stopwatch() as watch:
         pump.deliver(limits=SHORT)
-        assert watch.seconds < 1
 
     attempt = event.attempt_rows.get()
     assert (attempt.error, attempt.http_status, attempt.response) == ("read_timeout", None, "")
-    assert attempt.duration_ms >= 390
+    assert 390 <= attempt.duration_ms < 1000 + 1000 * watch.paused_seconds
 
 
 def test_never_reaches_the_inside(publish: Publish, application: Application, settings: Settings) -> None:
