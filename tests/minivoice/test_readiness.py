@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -67,16 +67,18 @@ def ready() -> tuple[int, dict[str, str]]:
 
 @contextmanager
 def frozen(supervisor: Supervisor, name: str) -> Iterator[None]:
-    """Let a server and all its children stand still, alive and silent."""
+    """Let a server and all its children stand still, alive and silent; a child may just be ending."""
     leader = psutil.Process(supervisor.pids[name])
     family = [leader, *leader.children(recursive=True)]
     for process in family:
-        process.suspend()
+        with suppress(psutil.NoSuchProcess):
+            process.suspend()
     try:
         yield
     finally:
         for process in family:
-            process.resume()
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
 
 
 def until_ready() -> dict[str, str]:
