@@ -24,6 +24,7 @@ class Statement:
     """An SQL statement with parameters as psycopg2 has them: `%s` throughout, or `%(name)s` throughout.
 
     An array says of what it is where it stands, `%s::text[]`: nobody could tell of one that holds nothing but NULL.
+    `numbered` is the statement with parameters as PostgreSQL has them.
     """
 
     def __init__(self, sql: str) -> None:
@@ -33,10 +34,10 @@ class Statement:
         places = list(dict.fromkeys(found)) if is_named else found
         numbers = iter(range(1, len(places) + 1))
         self._name = f"minivoice_{hashlib.sha256(sql.encode()).hexdigest()[:16]}"
-        body = _PARAMETER.sub(
+        self.numbered = _PARAMETER.sub(
             lambda place: f"${places.index(place.group()) + 1 if is_named else next(numbers)}{place[1]}", sql
         )
-        self._prepare = f"PREPARE {self._name} AS {body}"
+        self._prepare = f"PREPARE {self._name} AS {self.numbered}"
         self._execute = f"EXECUTE {self._name} ({', '.join(places)})" if places else f"EXECUTE {self._name}"
 
     def run(self, cursor: CursorWrapper, values: Sequence[Any] | Mapping[str, Any]) -> None:

@@ -3,11 +3,13 @@
 What a question reads is counted in blocks, so that a walk through an index from end to end is found as well.
 """
 
+import gc
 import html
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -24,6 +26,7 @@ from calls.admin import calls
 from calls.models import Call, CallEvent, Status
 from calls.seeding import volume
 from minivoice import clock, lists
+from minivoice.prepared import Rows, Statement, Update
 from tests.console.pages import OWN_MODELS, address
 from tests.factories import DeckFactory, VersionFactory
 from webhooks.models import WebhookEvent
@@ -78,6 +81,7 @@ def test_no_list_filter_or_search_reads_a_table_through(crowd: Client) -> None:
     assert dear == {}
     assert {url: scans for url, (_, _, scans) in costs.items() if scans} == {}
     times_are_found_by_keys()
+    assert {sql: scans for sql, scans in scans_of_what_is_planned_once() if scans} == {}
 
 
 def test_rates_are_listed_and_searched_in_one_version_of_many(root: Client) -> None:
@@ -201,6 +205,25 @@ SELECT %s, prefix, 'Destination ' || prefix, 0.01, 0, 60, 60, 0, false
 FROM generate_series(440000000, 440000000 + %s - 1) AS number, LATERAL (SELECT number::text AS prefix) AS written
 ORDER BY prefix
 """
+
+
+def all_of(*kinds: type) -> list[Any]:
+    """Every object of these kinds. By `type`, for what is lazy would come to life if it were asked what it is."""
+    return [each for each in gc.get_objects() if type(each) in kinds]
+
+
+def scans_of_what_is_planned_once() -> Iterator[tuple[str, list[str]]]:
+    """Each statement that a connection plans once, thus without its values, and the large tables it reads through."""
+    for door in ("calls.switchboard", "calls.tasks", "calls.views", "webhooks.tasks"):
+        import_module(door)
+    for each in all_of(Rows, Update):
+        assert each._statement
+    statements = {each.numbered for each in all_of(Statement)}
+    assert len(statements) > 40
+    with connection.cursor() as cursor:
+        for sql in statements:
+            cursor.execute(f"EXPLAIN (GENERIC_PLAN, FORMAT JSON) {sql}")
+            yield sql, [name for name in scanned(cursor.fetchone()[0][0]["Plan"]) if f"{name} ".startswith(BIG)]
 
 
 def times_are_found_by_keys() -> None:
