@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from typing import Self
 
 import pytest
 
@@ -70,6 +71,33 @@ def watched() -> Iterator[Stillness]:
     stillness = Stillness()
     with stillness.watching():
         yield stillness
+
+
+class Stopwatch:
+    """A context manager: `seconds` have passed since it was entered, but for those in which the machine stood still."""
+
+    def __enter__(self) -> Self:
+        self._watching = watched()
+        self._stillness = self._watching.__enter__()
+        self._began, self._ended = time.time(), 0.0
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        ended = time.time()
+        self._stillness.seconds(self._began, ended)  # once it is known for all of them
+        self._ended = ended
+        self._watching.__exit__(None, None, None)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds without the pauses, so far or until it was left."""
+        until = self._ended or time.time()
+        return until - self._began - self._stillness.seconds(self._began, until)
+
+    @property
+    def paused_seconds(self) -> float:
+        """Seconds of the pauses."""
+        return self._stillness.seconds(self._began, self._ended or time.time())
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pytest_django.fixtures import Settings
 
 from calls.flow.fetching import BUDGET_SECONDS, Fetched, Request, fetch
 from minivoice.outbound import Client
-from tests.stopwatch import Stopwatch
+from tests.stillness import Stopwatch
 from tests.webhooks import hostile
 from tests.webhooks.receiver import Received, Receiver, Reply, respond
 

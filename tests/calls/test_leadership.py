@@ -25,7 +25,7 @@ from telephony.models import Engine
 from tests import factories
 from tests.calls.wire import Wire
 from tests.journeys.stage import until
-from tests.stopwatch import Stopwatch
+from tests.stillness import Stopwatch
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 LEASE_SECONDS = 5

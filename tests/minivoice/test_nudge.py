@@ -12,7 +12,7 @@ import pytest
 from celery import current_app
 
 from minivoice import nudge
-from tests.stopwatch import Stopwatch
+from tests.stillness import Stopwatch
 
 
 @pytest.fixture

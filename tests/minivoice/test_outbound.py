@@ -13,7 +13,7 @@ from pytest_django.fixtures import Settings
 import minivoice
 from minivoice.outbound import Answer, Client, Failure, Limits, Lookup, SystemLookup
 from tests.minivoice.spellings import INSIDE_ADDRESSES, INSIDE_URLS
-from tests.stopwatch import Stopwatch
+from tests.stillness import Stopwatch
 from tests.webhooks import hostile
 from tests.webhooks.certificates import self_signed
 from tests.webhooks.receiver import Receiver, Reply, respond

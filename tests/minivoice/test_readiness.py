@@ -18,7 +18,7 @@ from minivoice.local.postgres import Postgres
 from minivoice.local.supervisor import Supervisor
 from minivoice.local.valkey import Valkey
 from tests.local.test_stores import ask
-from tests.stopwatch import Stopwatch
+from tests.stillness import Stopwatch
 
 PROMISED_SECONDS = 2.0
 TABLE = "CREATE TABLE telephony_engine (seen_at timestamptz); INSERT INTO telephony_engine VALUES (now() + '1 hour')"

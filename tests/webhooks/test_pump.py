@@ -27,7 +27,7 @@ from standardwebhooks import Webhook
 from applications.models import Application, Customer
 from minivoice import clock
 from minivoice.outbound import Limits
-from tests.stopwatch import Stopwatch
+from tests.stillness import Stopwatch
 from tests.webhooks.conftest import SECRET, Publish
 from tests.webhooks.receiver import Received, Receiver, respond
 from webhooks import pump
