@@ -39,7 +39,7 @@ class Script:
 
     async def create(self) -> str:
         """Call; return the channel's id. It is hung up once it is answered. Raises Failed when it is not taken."""
-        channel_id = f"bare-{next(self._ids)}"
+        channel_id = f"bare-{next(self._ids):09}"  # none begins as another does
         self._ended[channel_id] = asyncio.Event()
         order = {"endpoint": self._endpoint, "app": self._app, "channelId": channel_id}
         async with self._session.post(f"{self._url}/channels", json=order) as answer:
