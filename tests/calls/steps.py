@@ -14,6 +14,7 @@ from calls.models import Attempt, Call
 from minivoice import clock
 from telephony.engines.facts import Answer, Channel, Fact, Kind
 from tests.conftest import Actor
+from webhooks.models import WebhookEvent
 
 
 class FakeEngine:
@@ -122,3 +123,10 @@ def channel(call: Call, *, state: str, entered: bool = False, answered_at: datet
 def strange_channel() -> Channel:
     """Return a channel that no call of ours ever had."""
     return Channel(str(uuid4()), "Up", clock.now() - timedelta(hours=1), entered=True)
+
+
+def events(call: Call) -> list[str]:
+    """Return the call's webhook events, having checked that their numbers have no gap."""
+    rows = WebhookEvent.objects.filter(call_id=call.public_id).order_by("sequence").values_list("sequence", "type")
+    assert [number for number, _ in rows] == list(range(1, len(rows) + 1))
+    return [kind for _, kind in rows]
