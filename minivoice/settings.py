@@ -52,7 +52,8 @@ DATABASES["default"]["OPTIONS"] |= {"keepalives_idle": 4, "keepalives_interval":
 DATABASES["default"]["OPTIONS"]["tcp_user_timeout"] = 10_000
 # Of `minivoice.prepared`: each is planned once, rather than again whenever PostgreSQL deems the plan for these very
 # values to be cheaper. They are written so that no value asks for another plan.
-DATABASES["default"]["OPTIONS"]["options"] = "-c plan_cache_mode=force_generic_plan"
+_given = DATABASES["default"]["OPTIONS"].get("options", "")
+DATABASES["default"]["OPTIONS"]["options"] = f"-c plan_cache_mode=force_generic_plan {_given}".rstrip()
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 REDIS_URL: str = env.str("REDIS_URL")
 

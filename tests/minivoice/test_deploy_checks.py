@@ -170,6 +170,20 @@ def test_the_deployment_check_is_clean_with_the_example_filled_in() -> None:
     assert (done.returncode, done.stdout) == (0, "System check identified no issues (2 silenced).\n"), done.stderr
 
 
+def test_options_of_the_database_url_stand_beside_ours() -> None:
+    url = os.environ["DATABASE_URL"]
+    asked = """if True:
+        import django
+        django.setup()
+        from django.db import connection
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT current_setting('plan_cache_mode'), current_setting('work_mem')")
+            print(*cursor.fetchone())
+    """
+    done = run("-c", asked, DATABASE_URL=f"{url}{'&' if '?' in url else '?'}options=-c%20work_mem%3D7MB")
+    assert done.stdout == "force_generic_plan 7MB\n", done.stderr
+
+
 WEB = ("-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--no-ws", "minivoice.wsgi:application")
 
 
