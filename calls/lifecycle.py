@@ -112,7 +112,7 @@ def intend(
     that has been answered is to hang it up. One that was `overdue_since` a deadline, and has another now, goes on.
     """
     for holds_balance in (False, True):  # few calls end here: the customer's others need not wait for the rest
-        with transaction.atomic(durable=True):  # or the call's lock would be held already, which is taken after it
+        with transaction.atomic():
             if holds_balance:
                 ledger.lock_row(customer_id=customer_id)
             call, attempt = _up(call_id, overdue_since)

@@ -14,6 +14,8 @@ from django.contrib.sessions.backends.db import SessionStore
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from minivoice.local.stack import Platform
+from tests.journeys.receiver import Receiver
+from tests.journeys.stage import running
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 PASSWORD = "a long enough password"
@@ -76,6 +78,18 @@ def hire_staff(role: str) -> User:
     user = User.objects.create_user(f"{role}-{uuid4().hex[:6]}", password=PASSWORD, is_staff=True)
     user.groups.add(Group.objects.get(name=role))
     return user
+
+
+@pytest.fixture(scope="session")
+def platform(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> Iterator[Platform]:
+    """A platform of these tests' own: its first page tells of no calls that journeys have made."""
+    with running(tmp_path_factory.mktemp("state"), receiver, database="browser") as platform:
+        yield platform
+
+
+@pytest.fixture(scope="session")
+def platform_database() -> str:
+    return "browser"
 
 
 @pytest.fixture(scope="module")

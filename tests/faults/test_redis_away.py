@@ -40,7 +40,7 @@ _THREADS = 4
 def platform(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> Iterator[Platform]:
     """A platform with a Redis of its own, instead of the test run's."""
     state = tmp_path_factory.mktemp("redis-away")
-    with running(state, receiver, database="redis_away", REDIS_URL="") as platform:
+    with running(state, receiver, database="redis_away") as platform:
         yield platform
 
 

@@ -97,12 +97,20 @@ def crashpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @contextmanager
 def running(state: Path, receiver: Receiver, *, database: str, **environment: str) -> Iterator[Platform]:
-    """Everything `make run` starts, with an empty database of its own on the test run's server."""
+    """Everything `make run` starts, with an empty database of its own on the test run's server.
+
+    And with a Valkey of its own: of two platforms that shared one, each would take the other's nudges and sweeps.
+    """
     platform = Platform(
         state=state,
         port=free_port(),
         durable=False,
-        environment={"DATABASE_URL": _new(database), "OUTBOUND_ALLOWED": receiver.address, **environment},
+        environment={
+            "DATABASE_URL": _new(database),
+            "REDIS_URL": "",
+            "OUTBOUND_ALLOWED": receiver.address,
+            **environment,
+        },
     )
     platform.start()
     assert platform._supervisor
