@@ -8,7 +8,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 from playwright.sync_api import TimeoutError as NotInTime
 
-from tests.browser.conftest import DESK, PATIENCE_MS, PHONE
+from tests.browser.conftest import DESK, PHONE
 
 _AXE = Axe().axe_script
 _GRAVE = {"serious", "critical"}
@@ -18,7 +18,7 @@ _RUN = """isFirst => axe.run(
 )"""
 _FIRST = "/admin/"
 _TOO_WIDE = "document.documentElement.scrollWidth - window.innerWidth"
-_SETTLES_MS = PATIENCE_MS
+_SETTLES_MS = 3000
 _CHANGE_SCHEME = """scheme => {
   Alpine.$data(document.documentElement).adminTheme = scheme;
   return Alpine.nextTick().then(() => document.getAnimations().forEach(each => each.finish()));

@@ -154,7 +154,7 @@ def _jobs_wait() -> Iterator[None]:
 def _downloaded(page: Page) -> bytes:
     """What a job has written, once it has."""
     link = page.get_by_role("link", name="Download", exact=True)
-    expect(link).to_be_visible(timeout=60_000)  # a job that had to wait is looked for every ten seconds
+    expect(link).to_be_visible()
     with page.expect_download() as download:
         link.click()
     return Path(download.value.path()).read_bytes()

@@ -222,7 +222,7 @@ def test_a_leader_goes_on_when_its_database_is_back_within_the_lease(
     wired.says(ASKS_AGAIN, seconds=2)
     _settle(engine)
     asked = len(engine.asked)
-    until(lambda: wire.refused > 20, seconds=20, what="it asks for its lock")
+    until(lambda: wire.refused > 20, seconds=5, what="it asks for its lock")
     assert len(engine.asked) == asked
 
     wire.mend()
@@ -260,7 +260,7 @@ def test_a_stopped_leader_that_hangs_ends_in_time_and_in_good_order(pair: tuple[
     leader, standby = pair
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("LOCK TABLE telephony_engine IN ACCESS EXCLUSIVE MODE")
-        until(_hangs, seconds=20, what="the tick hangs")
+        until(_hangs, seconds=5, what="the tick hangs")
 
         leader.signal(signal.SIGTERM)
 
@@ -277,7 +277,7 @@ def test_a_stopped_standby_ends_though_its_database_hangs(
     with ending([third]):
         third.says(WAITS)
         wire.freeze()
-        until(lambda: wire.held > 0, seconds=20, what="it waits for an answer")
+        until(lambda: wire.held > 0, seconds=5, what="it waits for an answer")
 
         third.signal(signal.SIGTERM)
 

@@ -52,7 +52,7 @@ def example(name: str, **environment: str) -> Iterator[Callable[[], list[str]]]:
             stdout=said,
         )
         try:
-            until(lambda: "quit" in "".join(lines()), seconds=20, what="it listens")
+            until(lambda: "quit" in "".join(lines()), seconds=10, what="it listens")
             count = len(lines())
             yield lambda: lines()[count:]
         finally:
@@ -106,7 +106,7 @@ def test_an_extension_is_put_through(hire: Hire) -> None:
 
         until(lambda: legs(acme, call_id) == [("+15551230111", "in_progress")], seconds=15, what="they talk")
         hung_up(acme, call_id)
-        until(lambda: legs(acme, call_id) == [("+15551230111", "completed")], seconds=20, what="both ended")
+        until(lambda: legs(acme, call_id) == [("+15551230111", "completed")], seconds=5, what="both ended")
 
 
 def test_a_busy_mobile_phone_leads_to_a_message(hire: Hire) -> None:

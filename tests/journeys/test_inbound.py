@@ -47,7 +47,7 @@ class Network:
 
     def told(self, channel: str) -> int:
         """The SIP code that a caller was refused with."""
-        until(lambda: self.record(channel)["ended_at"], seconds=20, what="the caller is refused")
+        until(lambda: self.record(channel)["ended_at"], seconds=5, what="the caller is refused")
         return int(self.record(channel)["told"])
 
     def _post(self, path: str, body: dict[str, Any]) -> requests.Response:
@@ -87,7 +87,7 @@ def arrived(acme: Integrator, number: str) -> str:
         ]
         return found
 
-    [call] = until(look, seconds=20, what="the call came in")
+    [call] = until(look, seconds=5, what="the call came in")
     return str(call["id"])
 
 
@@ -110,7 +110,7 @@ def test_goes_from_the_caller_to_the_last_webhook(
     assert acme.balance()["posted"] == "9.88"
     assert network.record(channel)["times_rung"] == 1
     expected = ["call.created", "call.answered", "call.gathered", "call.completed"]
-    until(lambda: receiver.names(call_id) == expected, seconds=20, what="all four events arrived")
+    until(lambda: receiver.names(call_id) == expected, seconds=5, what="all four events arrived")
     created, _, gathered, _ = receiver.events(call_id)
     assert created["call"]["status"] == "ringing"
     assert gathered["data"]["digits"] == "42"
@@ -163,8 +163,8 @@ def test_a_call_goes_on_when_the_switchboard_is_killed(
     number = assign(acme)
     channel = network.call(number)
     call_id = arrived(acme, number)
-    until(lambda: acme.call(call_id)["status"] == "in_progress", seconds=20, what="it was answered")
-    until(lambda: acme.timeline(call_id).count("action_started") == 2, seconds=20, what="the menu began")
+    until(lambda: acme.call(call_id)["status"] == "in_progress", seconds=5, what="it was answered")
+    until(lambda: acme.timeline(call_id).count("action_started") == 2, seconds=10, what="the menu began")
 
     platform.kill("switchboard")
 
@@ -196,7 +196,7 @@ def test_is_forwarded_by_a_leg_of_its_own_money(
     assert network.record(channel)["answered_at"] is not None
     assert {"leg_accepted", "leg_joined", "leg_ended"} <= set(acme.timeline(call_id))
     expected = ["call.created", "call.answered", "call.completed"]
-    until(lambda: receiver.names(call_id) == expected, seconds=20, what="the events of the call")
+    until(lambda: receiver.names(call_id) == expected, seconds=5, what="the events of the call")
     assert receiver.events(call_id)[2]["data"]["legs"][0]["end_reason"] == "hangup"
     assert receiver.names(leg["id"]) == []
 
@@ -220,7 +220,7 @@ def test_a_forwarded_caller_who_hangs_up_ends_both(
     number = assign(acme, route_mode="sip", routing_target="+15551230002")
     channel = network.call(number)
     call_id = arrived(acme, number)
-    until(lambda: acme.call(call_id)["status"] == "in_progress", seconds=20, what="both talk")
+    until(lambda: acme.call(call_id)["status"] == "in_progress", seconds=8, what="both talk")
 
     network.hang_up(channel)
 

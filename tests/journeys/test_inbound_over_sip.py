@@ -109,7 +109,7 @@ def test_a_caller_is_answered_pressed_keys_arrive_and_it_is_charged(
     assert (ended["status"], ended["end_reason"], ended["hangup_by"]) == ("completed", "hangup", "system")
     assert (ended["cost_amount"], acme.balance()["posted"]) == ("0.12", "9.88")
     expected = ["call.created", "call.answered", "call.gathered", "call.completed"]
-    until(lambda: receiver.names(call_id) == expected, seconds=20, what="all four events arrived")
+    until(lambda: receiver.names(call_id) == expected, seconds=5, what="all four events arrived")
     assert receiver.events(call_id)[2]["data"]["digits"] == "42"
 
 
@@ -146,7 +146,7 @@ def test_a_forwarded_caller_and_the_callee_hear_each_other_until_one_hangs_up(
     assert Decimal(acme.balance()["posted"]) == Decimal("9.88") - Decimal(leg["cost_amount"])
     assert acme.balance()["held"] == "0.00"
     expected = ["call.created", "call.answered", "call.completed"]
-    until(lambda: receiver.names(call.public_id) == expected, seconds=20, what="the events of the call")
+    until(lambda: receiver.names(call.public_id) == expected, seconds=5, what="the events of the call")
 
 
 def test_callers_meet_in_a_conference_until_its_host_hangs_up(

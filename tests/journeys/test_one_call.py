@@ -44,7 +44,7 @@ def test_goes_from_create_to_the_last_webhook(hire: Callable[..., Integrator], r
     assert Decimal(acme.balance()["posted"]) == 10 - Decimal(ended["cost_amount"])
     assert acme.balance()["held"] == "0.00"
 
-    until(lambda: len(receiver.names(created["id"])) == 6, seconds=20, what="all six events arrived")
+    until(lambda: len(receiver.names(created["id"])) == 6, seconds=5, what="all six events arrived")
     told = receiver.names(created["id"])
     assert [name for name in told if name.startswith("call.")] == CALL_EVENTS
     assert [name for name in told if name.startswith("recording.")] == ["recording.started", "recording.completed"]
@@ -83,7 +83,7 @@ def test_says_why_it_was_refused_and_costs_nothing(
         "credit_limit": "0.00",
         "currency": "USD",
     }
-    until(lambda: receiver.names(call_id) == ["call.created", "call.failed"], seconds=20, what="both events")
+    until(lambda: receiver.names(call_id) == ["call.created", "call.failed"], seconds=5, what="both events")
     assert receiver.events(call_id)[1]["data"]["end_reason"] == reason
 
 
@@ -99,21 +99,21 @@ def test_rings_no_longer_than_it_was_told(hire: Callable[..., Integrator]) -> No
 def test_is_canceled_while_it_rings(hire: Callable[..., Integrator], receiver: Receiver) -> None:
     acme = hire()
     call_id = acme.create("+15551230480").json()["id"]
-    until(lambda: acme.call(call_id)["status"] == "ringing", seconds=20, what="it rings")
+    until(lambda: acme.call(call_id)["status"] == "ringing", seconds=5, what="it rings")
 
     assert acme.request("POST", f"/v1/calls/{call_id}/hangup").status_code == 200
 
     ended = acme.ended(call_id)
     assert (ended["status"], ended["end_reason"], ended["hangup_by"]) == ("canceled", "canceled", "api")
     assert acme.request("POST", f"/v1/calls/{call_id}/hangup").json()["status"] == "canceled"
-    until(lambda: receiver.names(call_id) == ["call.created", "call.canceled"], seconds=20, what="both events")
+    until(lambda: receiver.names(call_id) == ["call.created", "call.canceled"], seconds=5, what="both events")
 
 
 def test_is_hung_up_by_api(hire: Callable[..., Integrator], receiver: Receiver) -> None:
     receiver.answers["/wait"] = {"actions": [{"pause": {"seconds": 60}}]}
     acme = hire(answer="/wait")
     call_id = acme.create("+15551230001").json()["id"]
-    until(lambda: acme.call(call_id)["status"] == "in_progress", seconds=20, what="it was answered")
+    until(lambda: acme.call(call_id)["status"] == "in_progress", seconds=5, what="it was answered")
 
     acme.request("POST", f"/v1/calls/{call_id}/hangup")
 
