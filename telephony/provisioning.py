@@ -99,8 +99,9 @@ def _compare(*, now: datetime) -> str:
 def _due(now: datetime) -> list[Trunk]:
     changed = Q(provisioned_for=None) | ~Q(provisioned_for=F("updated_at"))
     waiting = Trunk.objects.filter(changed | Q(check_at__lte=now))
-    changed_first = Case(When(changed, then=0), default=1)
-    return list(waiting.order_by(changed_first, F("check_at").asc(nulls_first=True), "id")[:_BATCH])
+    # Changes in their order: an address is taken from the trunk that had it before another one has it.
+    changed_at = Case(When(changed, then=F("updated_at")))
+    return list(waiting.order_by(changed_at.asc(nulls_last=True), F("check_at").asc(nulls_first=True), "id")[:_BATCH])
 
 
 def _settle(trunk: Trunk, engine_run: str, now: datetime) -> None:

@@ -332,3 +332,14 @@ def test_what_was_changed_comes_before_what_is_looked_up_again(
     Trunk.objects.filter(pk=changed.pk).update(check_at=clock.now() + timedelta(minutes=5))
 
     assert provisioning._due(clock.now())[0].pk == changed.pk
+
+
+def test_an_address_is_taken_from_the_trunk_that_had_it_before_another_has_it(
+    acme: Actor, acme_trunk: dict[str, Any], provisioner: Provisioner
+) -> None:
+    """Once the new trunk came first: a call in that moment was the old one's, and refused."""
+    step(provisioner)
+    trunks.delete(trunk=Trunk.objects.get(public_id=acme_trunk["id"]), now=clock.now())
+    made = factories.TrunkFactory(customer=acme.customer)
+
+    assert [trunk.public_id for trunk in provisioning._due(clock.now())] == [acme_trunk["id"], made.public_id]
