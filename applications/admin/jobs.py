@@ -52,7 +52,15 @@ def progress(request: HttpRequest, token: str) -> JsonResponse:
     ids = [int(text) for text in request.GET.get("ids", "").split(",") if text.isdecimal() and len(text) < 19]
     own = Job.objects.filter(asked_by=staff_id, asked_by__is_active=True, asked_by__is_staff=True)
     found = own.filter(pk__in=ids[:_MOST_POLLED])
-    told = {job.pk: {"percent": job.percent, "line": job.line, "is_under_way": job.is_under_way} for job in found}
+    told = {
+        job.pk: {
+            "state": job.get_state_display(),
+            "percent": job.percent,
+            "line": job.line,
+            "is_under_way": job.is_under_way,
+        }
+        for job in found
+    }
     return JsonResponse(told, headers={"Cache-Control": "no-store"})
 
 

@@ -111,8 +111,11 @@ def test_takes_away_the_months_ledger_seeing_how_far_it_is_and_a_statement(
         page.get_by_role("button", name="Export").click()
         bar = page.get_by_role("progressbar")
         expect(bar).to_have_attribute("value", "0")
-        Job.objects.filter(asked_by__username__startswith="finance").update(percent=40, line="2 of 5 rows")
+        expect(page.get_by_text("Waiting", exact=True)).to_be_visible()
+        job = Job.objects.filter(asked_by__username__startswith="finance").latest("pk")
+        Job.objects.filter(pk=job.pk).update(state=Job.State.RUNNING, percent=40, line="2 of 5 rows")
         expect(bar).to_have_js_property("value", 40)
+        expect(page.get_by_text("Running", exact=True)).to_be_visible()
         expect(page.get_by_text("40 %")).to_be_visible()
         expect(page.get_by_text("2 of 5 rows")).to_be_visible()
 

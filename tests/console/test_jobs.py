@@ -102,9 +102,9 @@ def test_a_page_that_is_open_asks_for_progress_by_one_query(finance: Client, set
     with CaptureQueriesContext(connection) as queries:
         found = progress(url, running.pk, waiting.pk, done.pk, "x", "9" * 30)
     assert found == {
-        str(running.pk): {"percent": 40, "line": "4 of 10", "is_under_way": True},
-        str(waiting.pk): {"percent": 0, "line": "", "is_under_way": True},
-        str(done.pk): {"percent": 100, "line": "", "is_under_way": False},
+        str(running.pk): {"state": "Running", "percent": 40, "line": "4 of 10", "is_under_way": True},
+        str(waiting.pk): {"state": "Waiting", "percent": 0, "line": "", "is_under_way": True},
+        str(done.pk): {"state": "Done", "percent": 100, "line": "", "is_under_way": False},
     }
     assert len(queries) == 1
 

@@ -8,6 +8,7 @@
       window.location.reload();
       return;
     }
+    place.querySelector("[data-job-state]").textContent = job.state;
     place.querySelector("progress").value = job.percent;
     place.querySelector("[data-job-percent]").textContent = `${job.percent} %`;
     const row = place.closest("tr");
