@@ -29,6 +29,7 @@ class Calling:
             "-s": number,
             "-m": 1,
             "-timeout": f"{_SECONDS}s",
+            "-watchdog_interval": 0,  # of SIPp: that the machine stood still is no fault of the call
             "-error_file": self._errors,
         }
         told = ("-key", "caller", caller_id)

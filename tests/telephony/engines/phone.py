@@ -160,7 +160,8 @@ class Phone(FarEnd):
             self.parted.set()
         if request.method == "INVITE":
             is_first = request.call_id not in {known.call_id for known in self.invited}
-            self.invited.append(request)
+            if request not in self.invited:  # or it was sent again, before our answer was there
+                self.invited.append(request)
             reply(request.answer("200 OK", f"Contact: <{self.uri}>", body=self._sound.sdp))
             if is_first:
                 self._sound.meet(request.body)
