@@ -1,5 +1,7 @@
 """What every test may ask for."""
 
+import math
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -13,7 +15,7 @@ from whitenoise.middleware import WhiteNoiseMiddleware
 
 from applications.models import Application, Customer
 from calls import audit
-from minivoice import clock, nudge
+from minivoice import clock, lease, nudge
 from minivoice.local import engine
 from tests import factories, servers
 
@@ -137,3 +139,15 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
     """Let tests of committed rows empty the tables: entries refuse TRUNCATE outside tests."""
     with django_db_blocker.unblock(), connection.cursor() as cursor:
         cursor.execute("ALTER TABLE billing_entry DISABLE TRIGGER entry_not_truncated")
+
+
+@pytest.fixture
+def a_lease(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A lease that is put back after the test; what would end this process is remembered."""
+    ends: list[str] = []
+    monkeypatch.setattr(lease, "_ends_at_seconds", math.inf)
+    monkeypatch.setattr(lease, "_given_up", threading.Event())
+    monkeypatch.setattr(lease, "_runs", threading.Event())
+    lease.renew(since_seconds=0, lease_seconds=math.inf)
+    monkeypatch.setattr(lease, "lose", ends.append)
+    return ends

@@ -1,7 +1,6 @@
 """One switchboard leads, whatever becomes of it: two real processes, on the test run's database."""
 
 import asyncio
-import math
 import os
 import signal
 import subprocess
@@ -284,50 +283,6 @@ def test_a_stopped_standby_ends_though_its_database_hangs(
         assert third.ends(seconds=3) == 0
 
 
-@pytest.fixture
-def a_lease(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """A lease that is put back after the test; what would end this process is remembered."""
-    ends: list[str] = []
-    monkeypatch.setattr(lease, "_ends_at_seconds", math.inf)
-    monkeypatch.setattr(lease, "_given_up", threading.Event())
-    monkeypatch.setattr(lease, "_runs", threading.Event())
-    lease.renew(since_seconds=0, lease_seconds=math.inf)
-    monkeypatch.setattr(lease, "lose", ends.append)
-    return ends
-
-
-def test_a_lease_that_was_given_up_is_not_renewed_by_a_beat_under_way(a_lease: list[str]) -> None:
-    lease.give_up()
-    lease.renew(since_seconds=lease.clock_seconds(), lease_seconds=60)
-
-    lease.check()
-
-    assert len(a_lease) == 1
-
-
-def test_a_process_that_gave_its_lease_up_ends_with_status_0() -> None:
-    code = "from minivoice import lease; lease.give_up(); lease.check()"
-
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=20, check=False).returncode == 0
-
-
-def test_a_check_waits_while_the_lease_is_paused(a_lease: list[str]) -> None:
-    lease.pause()
-    passed = threading.Event()
-
-    def work() -> None:
-        lease.check()
-        passed.set()
-
-    threading.Thread(target=work).start()
-    assert not passed.wait(0.3)
-
-    lease.renew(since_seconds=lease.clock_seconds(), lease_seconds=60)
-
-    assert passed.wait(5)
-    assert a_lease == []
-
-
 def test_letting_go_ends_the_process_when_the_database_hangs(
     a_lease: list[str], monkeypatch: pytest.MonkeyPatch, transactional_db: None
 ) -> None:
@@ -378,24 +333,6 @@ def test_a_stopped_standby_ends_and_the_leader_stays(pair: tuple[Process, Proces
     assert standby.ends(seconds=5) == 0
     engine.is_asked_more()
     assert leader.popen.poll() is None
-
-
-def test_a_process_without_a_lease_is_bound_by_none() -> None:
-    lease.check()
-
-
-def test_a_lease_runs_from_the_start_of_its_last_beat(monkeypatch: pytest.MonkeyPatch) -> None:
-    lost: list[str] = []
-    monkeypatch.setattr(lease, "_ends_at_seconds", 0.0)  # put back after the test
-    monkeypatch.setattr(lease, "lose", lost.append)
-
-    lease.renew(since_seconds=lease.clock_seconds() - 5, lease_seconds=60)
-    lease.check()
-    assert lost == []
-
-    lease.renew(since_seconds=lease.clock_seconds() - 5, lease_seconds=5)
-    lease.check()
-    assert len(lost) == 1
 
 
 def _hangs() -> bool:

@@ -39,7 +39,7 @@ _CALLEE = "+15551230901"
 
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> Iterator[Platform]:
-    """A platform with a Redis of its own, instead of the test run's."""
+    """A platform of these tests' own: no other's workers have to find their way back to Redis."""
     state = tmp_path_factory.mktemp("redis-away")
     with running(state, receiver, database="redis_away") as platform:
         yield platform
